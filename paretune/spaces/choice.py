@@ -1,0 +1,43 @@
+"""A choice: one way to treat one layer."""
+
+from dataclasses import dataclass, field
+
+from paretune.errors import UserError
+from paretune.spaces.precision import Precision
+from paretune.spaces.sparsity import Dense, Sparsity, parse_sparsity
+
+
+@dataclass(frozen=True, order=True)
+class Choice:
+    """What is done to one layer. Spelled `int8`, `fp32+2:4`, `int8+channel:0.25`."""
+
+    precision: Precision = Precision.FP32
+    sparsity: Sparsity = field(default_factory=Dense)
+
+    def __str__(self) -> str:
+        if isinstance(self.sparsity, Dense):
+            return self.precision.value
+        return f"{self.precision.value}+{self.sparsity}"
+
+    @staticmethod
+    def parse(text: str) -> "Choice":
+        """Read the spelling that `str(choice)` writes.
+
+        Raises:
+            UserError: the precision or the sparsity is not a known spelling.
+        """
+        precision, _, sparsity = text.partition("+")
+        return Choice(parse_precision(precision), parse_sparsity(sparsity or "dense"))
+
+
+def parse_precision(text: str) -> Precision:
+    """Read a precision.
+
+    Raises:
+        UserError: `text` is not one of the values of `Precision`.
+    """
+    try:
+        return Precision(text.strip())
+    except ValueError:
+        allowed = ", ".join(p.value for p in Precision)
+        raise UserError(f"unknown precision '{text}'; allowed are {allowed}") from None

@@ -1,0 +1,73 @@
+"""A policy: a choice for every layer of a model."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from paretune.errors import UserError
+from paretune.spaces.choice import Choice
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A choice for every layer, in the graph's order of layers. Hashable; equal policies, equal JSON.
+
+    Build one with `Policy.of`; `Space.canonical` makes two spellings of the same model one policy.
+    """
+
+    items: tuple[tuple[str, Choice], ...]
+
+    @staticmethod
+    def of(choices: Mapping[str, Choice]) -> "Policy":
+        return Policy(tuple(choices.items()))
+
+    def __iter__(self) -> Iterator[tuple[str, Choice]]:
+        return iter(self.items)
+
+    def __getitem__(self, layer: str) -> Choice:
+        return self._by_layer[layer]
+
+    def __str__(self) -> str:
+        return ", ".join(f"{layer}={choice}" for layer, choice in self.items)
+
+    @cached_property
+    def _by_layer(self) -> dict[str, Choice]:
+        return dict(self.items)
+
+    @cached_property
+    def key(self) -> str:
+        """16 hexadecimal digits that identify the policy."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]
+
+    def to_json(self) -> str:
+        layers = {layer: str(choice) for layer, choice in self.items}
+        return json.dumps(
+            {"_type": "paretune.policy", "_version": VERSION, "layers": layers},
+            separators=(",", ":"),
+        )
+
+    @staticmethod
+    def from_json(text: str) -> "Policy":
+        """Read what `to_json` wrote.
+
+        Raises:
+            UserError: not JSON, not a policy, of another version, or with an unknown choice.
+        """
+        try:
+            data = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise UserError(f"policy is not JSON: {error}") from None
+        if not isinstance(data, dict) or data.get("_type") != "paretune.policy":
+            raise UserError("not a policy: '_type' must be 'paretune.policy'")
+        if data.get("_version") != VERSION:
+            raise UserError(
+                f"policy has version {data.get('_version')!r}, this Paretune reads {VERSION}"
+            )
+        layers = data.get("layers")
+        if not isinstance(layers, dict) or not all(isinstance(c, str) for c in layers.values()):
+            raise UserError("policy: 'layers' must map layer names to choices such as 'int8'")
+        return Policy.of({layer: Choice.parse(choice) for layer, choice in layers.items()})
