@@ -14,7 +14,7 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Policy:
-    """A choice for every layer, in the graph's order of layers. Hashable; equal policies, equal JSON.
+    """A choice for every layer, in the order of the graph. Equal policies have equal JSON.
 
     Build one with `Policy.of`; `Space.canonical` makes two spellings of the same model one policy.
     """

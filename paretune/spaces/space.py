@@ -15,7 +15,6 @@ from paretune.spaces.precision import Precision
 from paretune.spaces.rule import LayerRule, check_rules
 from paretune.spaces.sparsity import Channel, Dense, Sparsity
 
-
 _T = TypeVar("_T")
 
 
@@ -155,8 +154,8 @@ class Space:
                     raise UserError(f"{layer.name}: its channels cannot be removed")
                 if any(given[name].sparsity != choice.sparsity for name in group.layers):
                     raise UserError(
-                        f"{layer.name}: {', '.join(group.layers)} must lose the same channels, but got "
-                        + ", ".join(str(given[name].sparsity) for name in group.layers)
+                        f"{layer.name}: {', '.join(group.layers)} must lose the same channels,"
+                        f" but got {', '.join(str(given[name].sparsity) for name in group.layers)}"
                     )
                 # The text of an amount is what is stored, so it is what must be equal.
                 amount = float(f"{group.snapped(choice.sparsity.amount, self.grain):g}")
@@ -165,7 +164,7 @@ class Space:
         return Policy.of(choices)
 
     def uniform(self, precision: Precision, channel_amount: float = 0.0) -> Policy:
-        """Every layer at `precision` where it is offered, every group at the nearest offered amount.
+        """Every layer at `precision` where offered, every group at the nearest offered amount.
 
         Layers that do not offer `precision` stay at their first.
         """

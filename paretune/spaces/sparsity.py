@@ -16,7 +16,7 @@ class Dense:
 
 @dataclass(frozen=True, order=True)
 class Unstructured:
-    """A share `amount` (0 < amount < 1) of the layer's weights is zero, wherever they hurt least."""
+    """A share `amount` (0 < amount < 1) of the layer's weights is zero, where it hurts least."""
 
     amount: float
 

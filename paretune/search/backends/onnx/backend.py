@@ -1,0 +1,136 @@
+"""The ONNX backend: post-training compression of ONNX graphs."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from onnx import ModelProto
+
+from paretune.errors import UserError
+from paretune.evaluators import Batch
+from paretune.search.backends.onnx.assembly import Parts
+from paretune.search.backends.onnx.calibration import Statistics, calibrate, observe_shapes
+from paretune.search.backends.onnx.channels import map_channels
+from paretune.search.backends.onnx.cleaning import (
+    clean_model,
+    load_model,
+    same_outputs,
+    simplify_shapes,
+)
+from paretune.search.backends.onnx.graph import Array, Graph, constants_of
+from paretune.search.backends.onnx.layers import WeightedNode, find_layers
+from paretune.search.backends.onnx.options import OnnxOptions
+from paretune.search.backends.onnx.pieces import PieceStore, write_whole
+from paretune.search.backends.onnx.prepared import OnnxPrepared
+from paretune.search.backends.onnx.pruning import channel_order
+from paretune.search.backends.onnx.session import open_session, run
+
+FORMAT = 1
+"""Raise it when artifacts change although nothing that the user gave did."""
+
+
+class OnnxBackend:
+    """Turns policies into ONNX files without training."""
+
+    def prepare(
+        self,
+        model: Path,
+        calibration: Sequence[Batch],
+        cache: Path,
+        options: Mapping[str, Any],
+    ) -> OnnxPrepared:
+        """Clean the graph, find layers and groups, calibrate. See `Backend.prepare`."""
+        chosen = OnnxOptions.model_validate(options)
+        loaded = load_model(model)
+        fingerprint = _fingerprint(loaded, calibration, chosen)
+        folder = cache / fingerprint
+        folder.mkdir(parents=True, exist_ok=True)
+        clean = folder / "clean.onnx"
+        if clean.is_file():
+            graph_model = load_model(clean)
+            shapes = _read_shapes(folder / "shapes.json")
+        else:
+            graph_model, shapes = _clean(loaded, _sample(loaded, calibration[0]))
+            write_whole(folder / "shapes.json", json.dumps(shapes).encode())
+            write_whole(clean, graph_model.SerializeToString(deterministic=True))
+        batch = shapes[graph_model.graph.input[0].name][0]
+        graph = Graph(graph_model, constants_of(graph_model.graph), shapes, batch)
+        layers = find_layers(graph)
+        statistics = _statistics(folder / "statistics.npz", graph, layers, calibration, chosen)
+        channels = map_channels(graph, layers)
+        order = channel_order(channels, layers, graph.constants, statistics.moments)
+        by_name = {layer.name: layer for layer in layers}
+        store = PieceStore(folder / "pieces")
+        parts = Parts(graph, by_name, channels, order, statistics, store)
+        return OnnxPrepared(parts, fingerprint, folder)
+
+
+def _clean(model: ModelProto, sample: Batch) -> tuple[ModelProto, dict[str, tuple[int, ...]]]:
+    before = _outputs(model, sample)
+    clean = clean_model(model)
+    shapes = observe_shapes(clean, sample)
+    simplify_shapes(clean, shapes)
+    after = _outputs(clean, sample)
+    if not same_outputs(before, after):
+        raise UserError(
+            "the model computes something else after constant folding and conversion to opset"
+            f" {clean.opset_import[0].version}; export it with that opset"
+        )
+    return clean, shapes
+
+
+def _outputs(model: ModelProto, sample: Batch) -> dict[str, Array]:
+    try:
+        return run(open_session(model), sample.inputs)
+    except Exception as error:  # noqa: BLE001 - ONNX Runtime's errors share no other base class
+        reason = str(error).strip().split("\n")[0]
+        raise UserError(f"ONNX Runtime cannot run the model: {reason}") from None
+
+
+def _sample(model: ModelProto, batch: Batch) -> Batch:
+    """Two samples, or the whole batch where the model fixes the batch dimension."""
+    shapes = [value.type.tensor_type.shape.dim for value in model.graph.input]
+    fixed = any(shape and shape[0].HasField("dim_value") for shape in shapes)
+    count = batch.size if fixed else min(2, batch.size)
+    return Batch({name: array[:count] for name, array in batch.inputs.items()})
+
+
+def _read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(shape) for name, shape in json.loads(path.read_bytes()).items()}
+
+
+def _statistics(
+    path: Path,
+    graph: Graph,
+    layers: list[WeightedNode],
+    calibration: Sequence[Batch],
+    options: OnnxOptions,
+) -> Statistics:
+    if path.is_file():
+        with np.load(path) as stored:
+            names = [str(name) for name in stored["names"]]
+            ranges = {n: (a, b) for n, (a, b) in zip(names, stored["ranges"].tolist(), strict=True)}
+            keys = [key for key in stored if key.startswith("moment:")]
+            moments = {key.removeprefix("moment:"): stored[key] for key in keys}
+        return Statistics(ranges, moments)
+    found = calibrate(graph, layers, calibration, options.calibration, options.percentile)
+    temporary = path.with_suffix(".partial.npz")
+    arrays: dict[str, Any] = {f"moment:{name}": array for name, array in found.moments.items()}
+    arrays["names"] = np.array(list(found.ranges))
+    arrays["ranges"] = np.array(list(found.ranges.values()), np.float64).reshape(-1, 2)
+    np.savez(temporary, **arrays)
+    temporary.replace(path)
+    return found
+
+
+def _fingerprint(model: ModelProto, calibration: Sequence[Batch], options: OnnxOptions) -> str:
+    digest = hashlib.sha256(f"{FORMAT}:{options.model_dump_json()}".encode())
+    digest.update(model.SerializeToString(deterministic=True))
+    for batch in calibration:
+        for name, array in batch.inputs.items():
+            digest.update(f"{name}:{array.dtype}:{array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()[:32]

@@ -1,0 +1,125 @@
+"""The clean fp32 graph: what every artifact is assembled from."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, numpy_helper
+
+Array = NDArray[Any]
+
+MIN_OPSET = 21
+"""Older graphs are converted: 4-bit tensors and per-channel QuantizeLinear need it."""
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Nodes in topological order, and the constants they read.
+
+    Attributes:
+        model: the whole clean model; not changed by anyone.
+        constants: initializer name to array.
+        shapes: name of a tensor to its shape as observed on one batch, constants left out.
+        batch: number of samples in that batch.
+    """
+
+    model: ModelProto
+    constants: Mapping[str, Array]
+    shapes: Mapping[str, tuple[int, ...]]
+    batch: int
+
+    @property
+    def nodes(self) -> list[NodeProto]:
+        return list(self.model.graph.node)
+
+    @cached_property
+    def inputs(self) -> frozenset[str]:
+        return frozenset(value.name for value in self.model.graph.input)
+
+    @cached_property
+    def outputs(self) -> frozenset[str]:
+        return frozenset(value.name for value in self.model.graph.output)
+
+    @cached_property
+    def consumers(self) -> Mapping[str, list[NodeProto]]:
+        """Tensor name to the nodes that read it, also from inside their subgraphs."""
+        readers: dict[str, list[NodeProto]] = {}
+        for node in self.model.graph.node:
+            for name in dict.fromkeys(reads(node)):
+                readers.setdefault(name, []).append(node)
+        return readers
+
+    def sole_consumer(self, tensor: str) -> NodeProto | None:
+        """The one node that reads `tensor`, or None if there are more or it leaves the graph."""
+        readers = self.consumers.get(tensor, [])
+        return readers[0] if len(readers) == 1 and tensor not in self.outputs else None
+
+
+def reads(node: NodeProto) -> Iterator[str]:
+    """Names that a node reads, those read inside its subgraphs included."""
+    yield from (name for name in node.input if name)
+    for attribute in node.attribute:
+        if attribute.type == AttributeProto.GRAPH:
+            for inner in attribute.g.node:
+                yield from reads(inner)
+
+
+def attributes(node: NodeProto) -> dict[str, Any]:
+    return {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+
+
+def constants_of(graph: GraphProto) -> dict[str, Array]:
+    return {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+
+
+def opset(model: ModelProto) -> int:
+    """Version of the default operator set."""
+    return max((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=1)
+
+
+def replace_nodes(model: ModelProto, nodes: list[NodeProto]) -> None:
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+
+
+def name_nodes(model: ModelProto) -> None:
+    """Give every node a unique name, layers that of their weight where it is a module's.
+
+    Exporters number nodes, but keep the parameters' names: `encoder.0.conv.weight` belongs to the
+    layer `encoder.0.conv`.
+    """
+    weights = Counter(name for node in model.graph.node for name in node.input)
+    constants = {tensor.name for tensor in model.graph.initializer}
+    taken: set[str] = set()
+    for index, node in enumerate(model.graph.node):
+        name = node.name or f"{node.op_type}_{index}"
+        owned = [i for i in node.input if i in constants and i.endswith(".weight")]
+        if len(owned) == 1 and weights[owned[0]] == 1:
+            name = owned[0].removesuffix(".weight")
+        while name in taken:
+            name = f"{name}_{index}"
+        taken.add(name)
+        node.name = name
+
+
+def drop_unused_constants(model: ModelProto) -> None:
+    used = {name for node in model.graph.node for name in reads(node)}
+    used |= {value.name for value in model.graph.output}
+    kept = [tensor for tensor in model.graph.initializer if tensor.name in used]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(kept)
+
+
+def put_constant(model: ModelProto, name: str, array: Array) -> None:
+    """Add a constant, or replace the one of that name."""
+    tensor = numpy_helper.from_array(np.asarray(array, order="C"), name)
+    for existing in model.graph.initializer:
+        if existing.name == name:
+            existing.CopyFrom(tensor)
+            return
+    model.graph.initializer.append(tensor)

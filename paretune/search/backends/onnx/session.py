@@ -1,0 +1,32 @@
+"""Running a graph in memory, with any tensors as outputs."""
+
+from collections.abc import Mapping, Sequence
+
+import onnxruntime as ort
+from onnx import ModelProto, helper
+
+from paretune.search.backends.onnx.graph import Array
+
+
+def open_session(model: ModelProto, outputs: Sequence[str] = ()) -> ort.InferenceSession:
+    """A session that returns the model's outputs and the tensors named in `outputs`, unoptimized
+    where optimizing would remove them."""
+    copy = ModelProto()
+    copy.CopyFrom(model)
+    present = {value.name for value in copy.graph.output}
+    copy.graph.output.extend(
+        helper.make_empty_tensor_value_info(name) for name in outputs if name not in present
+    )
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    return ort.InferenceSession(
+        copy.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+
+
+def run(session: ort.InferenceSession, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    """All outputs by name; inputs that the session does not know are left out."""
+    wanted = {value.name for value in session.get_inputs()}
+    names = [value.name for value in session.get_outputs()]
+    feed = {name: array for name, array in inputs.items() if name in wanted}
+    return dict(zip(names, session.run(names, feed), strict=True))
