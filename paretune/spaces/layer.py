@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from paretune.spaces.sparsity import NM, Sparsity
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -20,6 +22,21 @@ class Layer:
     weight_shape: tuple[int, ...]
     parameters: int
     macs: int | None
+
+    @property
+    def inputs(self) -> int:
+        """Length of the dimension that is summed over, 0 for a table that is only looked up."""
+        match self.op_type:
+            case "Conv":
+                return self.weight_shape[1]
+            case "Gather":
+                return 0
+            case _:
+                return self.weight_shape[0]
+
+    def fits(self, sparsity: Sparsity) -> bool:
+        """Whether the pattern has room in the layer's inputs."""
+        return self.inputs >= (sparsity.m if isinstance(sparsity, NM) else 1)
 
 
 @dataclass(frozen=True)

@@ -230,7 +230,8 @@ def build_space(
         asked[layer.name] = tuple(
             s
             for s in sparse
-            if isinstance(s, Dense) or _offered(capabilities.sparsities.get(type(s)), storage)
+            if isinstance(s, Dense)
+            or (_offered(capabilities.sparsities.get(type(s)), storage) and layer.fits(s))
         )
     channels: dict[str, tuple[float, ...]] = {}
     for group in groups:
