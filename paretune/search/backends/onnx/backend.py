@@ -11,6 +11,7 @@ from onnx import ModelProto
 
 from paretune.errors import UserError
 from paretune.evaluators import Batch
+from paretune.evaluators.options import parse_options
 from paretune.search.backends.onnx.assembly import Parts
 from paretune.search.backends.onnx.calibration import Statistics, calibrate, observe_shapes
 from paretune.search.backends.onnx.channels import map_channels
@@ -43,7 +44,7 @@ class OnnxBackend:
         options: Mapping[str, Any],
     ) -> OnnxPrepared:
         """Clean the graph, find layers and groups, calibrate. See `Backend.prepare`."""
-        chosen = OnnxOptions.model_validate(options)
+        chosen = parse_options(OnnxOptions, options, "backend")
         loaded = load_model(model)
         fingerprint = _fingerprint(loaded, calibration, chosen)
         folder = cache / fingerprint
@@ -70,6 +71,12 @@ class OnnxBackend:
 
 def _clean(model: ModelProto, sample: Batch) -> tuple[ModelProto, dict[str, tuple[int, ...]]]:
     before = _outputs(model, sample)
+    for name, array in before.items():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise UserError(
+                f"the model returns NaN or infinity on the calibration data (output '{name}');"
+                " compressing it makes no sense"
+            )
     clean = clean_model(model)
     shapes = observe_shapes(clean, sample)
     simplify_shapes(clean, shapes)

@@ -16,6 +16,7 @@ from paretune.search.backends.onnx.graph import (
     attributes,
     constants_of,
     drop_unused_constants,
+    name_after_weights,
     name_nodes,
     opset,
     put_constant,
@@ -54,6 +55,9 @@ def load_model(path: Path) -> ModelProto:
         onnx.load_external_data_for_model(model, str(path.parent))
     except (OSError, ValueError, RuntimeError, onnx.checker.ValidationError) as error:
         raise UserError(f"model '{path}': its external data cannot be read: {error}") from None
+    for tensor in model.graph.initializer:
+        # The same model has the same bytes, wherever its weights were.
+        tensor.ClearField("data_location")
     if model.ByteSize() > _MAX_BYTES:
         raise UserError(f"model '{path}' is over 2 GiB, more than one ONNX file can hold")
     try:
@@ -76,8 +80,9 @@ def clean_model(model: ModelProto) -> ModelProto:
     for value in [v for v in model.graph.input if v.name in constants]:
         # Before IR version 4 every constant was listed as an input, too, which forbids folding it.
         model.graph.input.remove(value)
-    model = _fold(_upgrade(model))
     model.ir_version = max(model.ir_version, 10)
+    name_after_weights(model)
+    model = _fold(_upgrade(model))
     used = {node.domain for node in model.graph.node} | {""}
     for unused in [o for o in model.opset_import if o.domain not in used]:
         model.opset_import.remove(unused)

@@ -87,20 +87,32 @@ def replace_nodes(model: ModelProto, nodes: list[NodeProto]) -> None:
     model.graph.node.extend(nodes)
 
 
-def name_nodes(model: ModelProto) -> None:
-    """Give every node a unique name, layers that of their weight where it is a module's.
+def name_after_weights(model: ModelProto) -> None:
+    """Name the nodes that read a module's weight after the module.
 
     Exporters number nodes, but keep the parameters' names: `encoder.0.conv.weight` belongs to the
-    layer `encoder.0.conv`.
+    layer `encoder.0.conv`, also where it passes through a `Transpose` first.
     """
-    weights = Counter(name for node in model.graph.node for name in node.input)
-    constants = {tensor.name for tensor in model.graph.initializer}
+    readers = Counter(name for node in model.graph.node for name in node.input)
+    owner = {
+        tensor.name: tensor.name.removesuffix(".weight")
+        for tensor in model.graph.initializer
+        if tensor.name.endswith(".weight") and readers[tensor.name] == 1
+    }
+    for node in model.graph.node:
+        owners = [owner[name] for name in node.input if name in owner]
+        if len(owners) == 1:
+            if node.op_type in ("Transpose", "Identity", "Cast"):
+                owner[node.output[0]] = owners[0]
+            else:
+                node.name = owners[0]
+
+
+def name_nodes(model: ModelProto) -> None:
+    """Give every node a unique name, its own if it has one."""
     taken: set[str] = set()
     for index, node in enumerate(model.graph.node):
         name = node.name or f"{node.op_type}_{index}"
-        owned = [i for i in node.input if i in constants and i.endswith(".weight")]
-        if len(owned) == 1 and weights[owned[0]] == 1:
-            name = owned[0].removesuffix(".weight")
         while name in taken:
             name = f"{name}_{index}"
         taken.add(name)

@@ -35,12 +35,13 @@ def damage(layer: WeightedNode, weight: Array, moment: Array | None) -> Array:
         # Output channels of one convolution group read one slice of the input channels.
         per_group = moment.reshape(layer.group, -1)
         rows = np.repeat(per_group, weight.shape[0] // layer.group, axis=0)
-        return squared * rows.reshape(*rows.shape, *[1] * (weight.ndim - 2))
+        scores: Array = squared * rows.reshape(*rows.shape, *[1] * (weight.ndim - 2))
+        return scores
     else:
         axis = layer.in_axis
     shape = [1] * weight.ndim
     shape[axis] = weight.shape[axis]
-    scores: Array = squared * moment.reshape(shape)
+    scores = squared * moment.reshape(shape)
     return scores
 
 

@@ -1,0 +1,85 @@
+"""From what a user names as the model to an ONNX file."""
+
+import hashlib
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from paretune.errors import UserError
+
+USER_MISTAKE = 2
+"""The exit code by which the exporting process says that the message is for the user."""
+
+
+def resolve_model(spec: str | Callable[[], Any], base: Path, cache: Path) -> Path:
+    """Find or make the ONNX file.
+
+    A module is exported once and kept in `cache`; it is exported again when the source file of its
+    function has changed.
+
+    Args:
+        spec: path of a `.onnx` file, relative to `base` or to the current folder;
+            `package.module:function`; or a function. A function returns what
+            `paretune.search.export.export_model` takes.
+        base: folder of the config.
+        cache: where an exported model is kept.
+
+    Raises:
+        UserError: there is no such file or function, or the export fails.
+    """
+    if callable(spec):
+        from paretune.search.export import export_model
+
+        cache.mkdir(parents=True, exist_ok=True)
+        return export_model(spec(), cache / "exported.onnx")
+    if ":" not in spec or spec.endswith(".onnx"):
+        return _existing(spec, base)
+    target = cache / f"exported-{_key(spec)}.onnx"
+    return target if target.is_file() else _export(spec, target)
+
+
+def _existing(spec: str, base: Path) -> Path:
+    places = [base / spec, Path(spec)]
+    for path in places:
+        if path.is_file():
+            return path
+    looked = " or ".join(dict.fromkeys(str(path) for path in places))
+    raise UserError(
+        f"model: no file {looked}; allowed are the path of an .onnx file and"
+        " 'package.module:function'"
+    )
+
+
+def _key(spec: str) -> str:
+    """Changes with the function's name and with the source file that it is in."""
+    digest = hashlib.sha256(spec.encode())
+    try:
+        found = importlib.util.find_spec(spec.partition(":")[0])
+    except (ImportError, ValueError):
+        found = None
+    if found is not None and found.origin and Path(found.origin).is_file():
+        digest.update(Path(found.origin).read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _export(spec: str, target: Path) -> Path:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # The child has to find the user's modules where this process does.
+    places = os.pathsep.join(place for place in sys.path if place)
+    done = subprocess.run(
+        [sys.executable, "-m", "paretune.search.export", spec, str(target)],
+        env={**os.environ, "PYTHONPATH": places},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode == USER_MISTAKE:
+        raise UserError(done.stderr.strip().splitlines()[-1])
+    if done.returncode != 0:
+        tail = "\n".join(done.stderr.strip().splitlines()[-15:])
+        raise UserError(f"model: {spec} failed with exit code {done.returncode}:\n{tail}")
+    return Path(done.stdout.strip().splitlines()[-1])

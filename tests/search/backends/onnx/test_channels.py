@@ -1,0 +1,95 @@
+"""Removing channels physically must equal ignoring them: zeros in all weights that read them."""
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from paretune.search.backends.onnx.removal import Removal
+from paretune.spaces import Channel, ChannelGroup, Choice, Policy
+from tests.search.backends.onnx.conftest import Zoo
+from tests.search.backends.onnx.running import largest_difference, outputs
+from tests.search.backends.onnx.zoo import ZOO, data_of
+
+EXPECTED = {
+    "cnn": {("stem", "block.b"): 8, ("block.a",): 8, ("down",): 16},
+    "mobile": {("expand", "depth", "excite"): 16, ("reduce",): 8, ("project",): 8},
+    "dense": {("left",): 16, ("right",): 24, ("merge",): 16},
+    "grouped": {},
+    "text": {},
+}
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_groups(name: str, zoo: Zoo) -> None:
+    assert {group.layers: group.size for group in zoo(name).groups} == EXPECTED[name]
+
+
+@pytest.mark.parametrize("name", ["cnn", "mobile", "dense"])
+@pytest.mark.parametrize("amount", [0.25, 0.5])
+def test_removed_equals_ignored(name: str, amount: float, zoo: Zoo, tmp_path: object) -> None:
+    from pathlib import Path
+
+    prepared = zoo(name)
+    tied = {layer: group for group in prepared.groups for layer in group.layers}
+    for chosen in [*prepared.groups, None]:
+        policy = Policy.of(
+            {
+                layer.name: Choice(sparsity=Channel(amount))
+                if layer.name in tied and chosen in (None, tied[layer.name])
+                else Choice()
+                for layer in prepared.layers
+            }
+        )
+        artifact = prepared.apply(policy, Path(str(tmp_path)) / "pruned.onnx")
+        assert artifact.policy == policy
+        ignored = _ignoring(prepared._parts, policy)
+        batch = data_of(name)
+        assert largest_difference(outputs(artifact.path, batch), outputs(ignored, batch)) < 1e-5
+        assert artifact.path.stat().st_size < prepared.reference.path.stat().st_size
+
+
+def _ignoring(parts: object, policy: Policy) -> onnx.ModelProto:
+    from paretune.search.backends.onnx.assembly import Parts
+
+    assert isinstance(parts, Parts)
+    gone = Removal.of(policy, parts.channels, parts.order).gone
+    model = onnx.ModelProto()
+    model.CopyFrom(parts.graph.model)
+    by_weight = {layer.weight: layer for layer in parts.layers.values()}
+    for tensor in model.graph.initializer:
+        layer = by_weight.get(tensor.name)
+        if layer is None or layer.name not in parts.channels.inputs:
+            continue
+        weight = numpy_helper.to_array(tensor).copy()
+        ignored = np.isin(parts.channels.inputs[layer.name], gone)
+        np.moveaxis(weight, layer.in_axis, 0)[ignored] = 0
+        tensor.CopyFrom(numpy_helper.from_array(weight, tensor.name))
+    return model
+
+
+def test_the_least_important_channel_goes_first(zoo: Zoo) -> None:
+    """Importance by brute force: the error of the readers' outputs when one channel is zeroed."""
+    prepared = zoo("cnn")
+    parts = prepared._parts
+    for group in prepared.groups:
+        readers = [
+            layer
+            for layer in parts.layers.values()
+            if set(parts.channels.inputs.get(layer.name, []))
+            & set(parts.channels.atoms[group.name])
+        ]
+        assert readers
+        scores = dict.fromkeys(parts.channels.atoms[group.name].tolist(), 0.0)
+        for layer in readers:
+            weight = np.moveaxis(parts.graph.constants[layer.weight], layer.in_axis, 0)
+            moment = parts.statistics.moments[layer.name]
+            error = [(weight[i] ** 2).sum() * moment[i] for i in range(len(weight))]
+            for atom, value in zip(parts.channels.inputs[layer.name], error, strict=True):
+                scores[int(atom)] += float(value) / sum(error)
+        order = [scores[int(atom)] for atom in parts.order[group.name]]
+        assert order == sorted(order, reverse=True)
+
+
+def test_group_names_its_first_layer(zoo: Zoo) -> None:
+    assert zoo("cnn").groups[0] == ChannelGroup("stem", ("stem", "block.b"), 8)
