@@ -58,6 +58,7 @@ def mlp(
     features: int = 8,
     hidden: int = 16,
     classes: int = 4,
+    batch: int | str = "batch",
     opset: int = OPSET,
     seed: int = 0,
 ) -> Path:
@@ -77,8 +78,8 @@ def mlp(
     return save(
         path,
         nodes,
-        {"x": (TensorProto.FLOAT, ["batch", features])},
-        {"logits": (TensorProto.FLOAT, ["batch", classes])},
+        {"x": (TensorProto.FLOAT, [batch, features])},
+        {"logits": (TensorProto.FLOAT, [batch, classes])},
         weights,
         opset=opset,
     )

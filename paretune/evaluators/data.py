@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
@@ -32,7 +31,7 @@ class Batch:
 class Splits:
     """The three disjoint parts of the data.
 
-    `calibration` needs no targets; the search sees `search`; `test` is touched once, for the report.
+    `calibration` needs no targets; the search sees `search`; `test` is touched once, at the end.
     """
 
     calibration: Sequence[Batch]

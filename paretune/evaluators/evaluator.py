@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -18,6 +18,9 @@ class EvaluatorOptions(BaseModel):
     """What a user may set for an evaluator in the config; subclass it and add fields."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+OptionsT = TypeVar("OptionsT", bound=EvaluatorOptions)
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class Evaluator(Protocol):
     def measure(
         self, artifact: Artifact, metrics: Sequence[Metric], split: SplitName
     ) -> Mapping[str, Measurement]:
-        """Measure `metrics` (some of the declared ones); the result maps metric name to measurement.
+        """Measure `metrics`, some of the declared ones; the result maps names to measurements.
 
         Raises:
             Infeasible: the artifact cannot be measured for a reason that lies in it (NaN outputs).
@@ -52,21 +55,21 @@ class Evaluator(Protocol):
         ...
 
 
-class EvaluatorPlugin(Protocol):
+class EvaluatorPlugin(Protocol[OptionsT]):
     """The factory behind an entry point in the group `paretune.evaluators`.
 
     The entry point's name is the `type:` in the config. `Options` is checked before anything runs.
     """
 
-    Options: type[EvaluatorOptions]
+    Options: type[OptionsT]
 
     @staticmethod
-    def metrics(options: EvaluatorOptions) -> tuple[Metric, ...]:
+    def metrics(options: OptionsT) -> tuple[Metric, ...]:
         """The metrics that it can measure, known before it is created."""
         ...
 
     @staticmethod
-    def create(options: EvaluatorOptions, context: EvaluationContext) -> Evaluator:
+    def create(options: OptionsT, context: EvaluationContext) -> Evaluator:
         """Start measuring for a study.
 
         Raises:
