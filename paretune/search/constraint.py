@@ -1,0 +1,45 @@
+"""A constraint: a bound on a metric, such as `accuracy_drop <= 0.02`."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from paretune.errors import UserError
+from paretune.evaluators import Measurement
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """`metric <= bound` or `metric >= bound`."""
+
+    metric: str
+    operator: Literal["<=", ">="]
+    bound: float
+
+    def __str__(self) -> str:
+        return f"{self.metric} {self.operator} {self.bound:g}"
+
+    def violation(self, figures: Mapping[str, Measurement]) -> float:
+        """By how much the bound is missed, in the metric's unit; 0 or less where it holds."""
+        value = figures[self.metric].value
+        return value - self.bound if self.operator == "<=" else self.bound - value
+
+    @staticmethod
+    def parse(text: str) -> "Constraint":
+        """Read `metric <= number` or `metric >= number`.
+
+        Raises:
+            UserError: the text is something else.
+        """
+        match = re.fullmatch(r"\s*([\w@.-]+)\s*(<=|>=)\s*([0-9.eE+-]+)\s*", text)
+        try:
+            if match is None:
+                raise ValueError(text)
+            operator: Literal["<=", ">="] = "<=" if match[2] == "<=" else ">="
+            return Constraint(match[1], operator, float(match[3]))
+        except ValueError:
+            raise UserError(
+                f"cannot read the constraint '{text}'; allowed is 'metric <= number' or"
+                " 'metric >= number', such as 'accuracy_drop <= 0.02'"
+            ) from None

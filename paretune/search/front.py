@@ -1,0 +1,48 @@
+"""The front: the trials that no other trial dominates, and the volume that they dominate."""
+
+from collections.abc import Sequence
+
+import moocore
+import numpy as np
+from numpy.typing import NDArray
+
+from paretune.evaluators import Metric
+from paretune.search.trial import Trial
+
+
+def points(trials: Sequence[Trial], objectives: Sequence[Metric]) -> NDArray[np.float64]:
+    """The trials' figures with every objective turned so that less is better.
+
+    Returns:
+        shape (trials, objectives).
+    """
+    sign = np.array([1.0 if metric.direction == "minimize" else -1.0 for metric in objectives])
+    rows = [[trial.figures[metric.name].value for metric in objectives] for trial in trials]
+    costs: NDArray[np.float64] = np.array(rows).reshape(len(trials), len(objectives)) * sign
+    return costs
+
+
+def front(trials: Sequence[Trial], objectives: Sequence[Metric]) -> list[Trial]:
+    """The feasible trials that no feasible trial dominates, best first objective first.
+
+    Of trials with equal figures the earliest stays.
+    """
+    feasible = [trial for trial in trials if trial.feasible]
+    if not feasible:
+        return []
+    costs = points(feasible, objectives)
+    kept = np.flatnonzero(moocore.is_nondominated(costs))
+    order = sorted(kept, key=lambda i: (*costs[i], feasible[i].number))
+    return [feasible[i] for i in order]
+
+
+def hypervolume(
+    trials: Sequence[Trial], objectives: Sequence[Metric], reference: NDArray[np.float64]
+) -> float:
+    """Volume that the feasible trials dominate, up to the point `reference`.
+
+    Args:
+        reference: shape (objectives,), turned so that less is better, as `points` does.
+    """
+    costs = points([trial for trial in trials if trial.feasible], objectives)
+    return float(moocore.hypervolume(costs, ref=reference)) if len(costs) else 0.0

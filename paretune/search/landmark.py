@@ -1,0 +1,41 @@
+"""Landmarks: the trials that every front is compared with, fp32 and the uniform policies."""
+
+from collections.abc import Mapping, Sequence
+
+from paretune.search.trial import Trial, TrialStatus
+from paretune.spaces import Dense, Precision
+
+
+def uniform(trials: Sequence[Trial], precision: Precision) -> Trial | None:
+    """The measured trial whose layers are all at `precision` as far as they can be, and dense.
+
+    Which layers can be is taken from the trials themselves: those that some trial has there. A
+    search starts from the uniform policies, so the earliest such trial is the one.
+    """
+    able = {name for t in trials for name, choice in t.policy if choice.precision is precision}
+    if not able:
+        return None
+    return next(
+        (
+            trial
+            for trial in sorted(trials, key=lambda t: t.number)
+            if trial.status is TrialStatus.COMPLETE
+            and all(
+                isinstance(choice.sparsity, Dense)
+                and (choice.precision is precision or name not in able)
+                for name, choice in trial.policy
+            )
+        ),
+        None,
+    )
+
+
+def reference(trials: Sequence[Trial]) -> Trial | None:
+    """The trial that leaves the model as it is."""
+    return uniform(trials, Precision.FP32)
+
+
+def landmarks(trials: Sequence[Trial]) -> Mapping[str, Trial]:
+    """What to show beside a front: `fp32` and `uniform int8`, as far as they were measured."""
+    found = {"fp32": reference(trials), "uniform int8": uniform(trials, Precision.INT8)}
+    return {name: trial for name, trial in found.items() if trial is not None}

@@ -1,0 +1,79 @@
+"""The files that show a study: tables and figures.
+
+The drawing libraries take a second to load, so that is left to whoever writes a figure.
+"""
+
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import yaml
+
+from paretune.search.info import StudyInfo
+from paretune.search.table import front_table, trials_table
+from paretune.search.trial import Trial
+
+Writer = Callable[[StudyInfo, Sequence[Trial], Path], None]
+
+
+def write_outputs(info: StudyInfo, trials: Sequence[Trial], folder: Path) -> list[Path]:
+    """Write figures, `front.csv`, `front.parquet`, `trials.parquet` and `config.yaml`.
+
+    Each file is written whole or not at all.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".writing-") as scratch:
+        for name, write in OUTPUTS.items():
+            write(info, trials, Path(scratch) / name)
+            (Path(scratch) / name).replace(folder / name)
+    return [folder / name for name in OUTPUTS]
+
+
+def _front_html(info: StudyInfo, trials: Sequence[Trial], path: Path) -> None:
+    from paretune.search.figures import front_html
+
+    path.write_text(front_html(info, trials), encoding="utf-8")
+
+
+def _front_png(info: StudyInfo, trials: Sequence[Trial], path: Path) -> None:
+    from paretune.search.figures import draw_front
+
+    draw_front(info, trials).savefig(path, format="png")
+
+
+def _policies_png(info: StudyInfo, trials: Sequence[Trial], path: Path) -> None:
+    from paretune.search.figures import draw_policies
+
+    draw_policies(info, trials).savefig(path, format="png")
+
+
+def _front_csv(info: StudyInfo, trials: Sequence[Trial], path: Path) -> None:
+    front_table(info, trials).to_csv(path, index=False)
+
+
+def _front_parquet(info: StudyInfo, trials: Sequence[Trial], path: Path) -> None:
+    front_table(info, trials).to_parquet(path, index=False)
+
+
+def _trials_parquet(info: StudyInfo, trials: Sequence[Trial], path: Path) -> None:
+    trials_table(info, trials).to_parquet(path, index=False)
+
+
+def _config_yaml(info: StudyInfo, trials: Sequence[Trial], path: Path) -> None:
+    text = yaml.safe_dump(dict(info.config), sort_keys=False, allow_unicode=True)
+    path.write_text(text, encoding="utf-8")
+
+
+OUTPUTS: dict[str, Writer] = {
+    "front.html": _front_html,
+    "front.png": _front_png,
+    "policies.png": _policies_png,
+    "front.csv": _front_csv,
+    "front.parquet": _front_parquet,
+    "trials.parquet": _trials_parquet,
+    "config.yaml": _config_yaml,
+}
+"""File name to what writes it."""

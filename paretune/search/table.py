@@ -1,0 +1,137 @@
+"""Tables of a study: its front and all its trials, as pandas DataFrames."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from paretune.evaluators import Measurement, Metric
+from paretune.search import text
+from paretune.search.front import front
+from paretune.search.info import StudyInfo
+from paretune.search.landmark import reference
+from paretune.search.trial import Trial
+
+
+def front_table(info: StudyInfo, trials: Sequence[Trial]) -> pd.DataFrame:
+    """One row a front member, best first objective first.
+
+    Columns: `trial`; per metric `<metric>`, `<metric>_low`, `<metric>_high` (95% interval, empty
+    for exact figures) and, where it has a unit, `<stem>_ratio` to the fp32 model; `confirmed`;
+    the same figures on the test split as `test_<metric>` ...; `summary`; `policy` (JSON).
+    """
+    return table_of(info, front(trials, info.objectives), reference(trials))
+
+
+def table_of(info: StudyInfo, rows: Sequence[Trial], compared: Trial | None) -> pd.DataFrame:
+    """The columns of `front_table` for any measured trials.
+
+    Args:
+        compared: what ratios are to, if anything.
+    """
+    ratios = [metric for metric in ordered(info) if has_ratio(info, metric)]
+    records = []
+    for trial in rows:
+        record: dict[str, Any] = {"trial": trial.number}
+        record |= _figures(info, trial.figures, "")
+        for metric in ratios:
+            record[f"{text.stem(metric)}_ratio"] = ratio(trial, compared, metric)
+        record["confirmed"] = bool(trial.confirmed)
+        record |= _figures(info, trial.test, "test_")
+        record["summary"] = text.summary(trial.policy)
+        record["policy"] = trial.policy.to_json()
+        records.append(record)
+    columns = [
+        "trial",
+        *_columns(info, ""),
+        *(f"{text.stem(metric)}_ratio" for metric in ratios),
+        "confirmed",
+        *_columns(info, "test_"),
+        "summary",
+        "policy",
+    ]
+    return pd.DataFrame.from_records(records, columns=columns)
+
+
+def trials_table(info: StudyInfo, trials: Sequence[Trial]) -> pd.DataFrame:
+    """One row a trial, in the order of their numbers.
+
+    Columns: `trial`, `status`, `on_front`, the figures as taken during the search, the confirmed
+    ones as `confirmed_<metric>` ..., `test_<metric>` ..., `violations`, `reason`,
+    `artifact_sha256`, `seconds` (all parts), `seconds_by_part` (JSON), `finished_at` (UTC),
+    `summary`, `policy` (JSON).
+    """
+    members = {trial.number for trial in front(trials, info.objectives)}
+    records = [
+        {
+            "trial": trial.number,
+            "status": trial.status.value,
+            "on_front": trial.number in members,
+            **_figures(info, trial.measurements, ""),
+            **_figures(info, trial.confirmed, "confirmed_"),
+            **_figures(info, trial.test, "test_"),
+            "violations": "; ".join(trial.violations),
+            "reason": trial.reason,
+            "artifact_sha256": trial.artifact_sha256,
+            "seconds": sum(trial.seconds.values()),
+            "seconds_by_part": json.dumps(dict(trial.seconds)),
+            "finished_at": pd.Timestamp(trial.finished_at, unit="s", tz="UTC"),
+            "summary": text.summary(trial.policy),
+            "policy": trial.policy.to_json(),
+        }
+        for trial in sorted(trials, key=lambda trial: trial.number)
+    ]
+    columns = ["trial", "status", "on_front"]
+    columns += [c for prefix in ("", "confirmed_", "test_") for c in _columns(info, prefix)]
+    columns += ["violations", "reason", "artifact_sha256", "seconds", "seconds_by_part"]
+    columns += ["finished_at", "summary", "policy"]
+    return pd.DataFrame.from_records(records, columns=columns)
+
+
+def to_json(table: pd.DataFrame) -> str:
+    """A table as a JSON list of rows: all digits, null where empty, policies as objects."""
+    rows = [
+        {name: None if pd.isna(value) else value for name, value in row.items()}
+        for row in table.to_dict(orient="records")
+    ]
+    for row in rows:
+        row["policy"] = json.loads(str(row["policy"]))
+    return json.dumps(rows, indent=2, default=str)
+
+
+def ordered(info: StudyInfo) -> list[Metric]:
+    """All metrics, the objectives first."""
+    return list(dict.fromkeys((*info.objectives, *info.metrics)))
+
+
+def has_ratio(info: StudyInfo, metric: Metric) -> bool:
+    """Whether a ratio to fp32 says something: it has a unit, and is not measured as a ratio too."""
+    measured = {m.name for m in info.metrics}
+    return bool(metric.unit) and f"{text.stem(metric)}_ratio" not in measured
+
+
+def ratio(trial: Trial, compared: Trial | None, metric: Metric) -> float:
+    """The trial's figure over that of `compared`, NaN where there is none."""
+    if compared is None or not (base := compared.figures[metric.name].value):
+        return math.nan
+    return trial.figures[metric.name].value / base
+
+
+def _columns(info: StudyInfo, prefix: str) -> list[str]:
+    return [
+        f"{prefix}{metric.name}{suffix}"
+        for metric in ordered(info)
+        for suffix in ("", "_low", "_high")
+    ]
+
+
+def _figures(info: StudyInfo, measured: Mapping[str, Measurement], prefix: str) -> dict[str, float]:
+    figures: dict[str, float] = {}
+    for metric in ordered(info):
+        found = measured.get(metric.name)
+        sides = (None, None, None) if found is None else (found.value, found.low, found.high)
+        for suffix, side in zip(("", "_low", "_high"), sides, strict=True):
+            figures[f"{prefix}{metric.name}{suffix}"] = math.nan if side is None else side
+    return figures

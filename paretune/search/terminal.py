@@ -1,0 +1,98 @@
+"""The front as a table in the terminal."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from paretune.evaluators import Measurement, Metric
+from paretune.search import text
+from paretune.search.front import front
+from paretune.search.info import StudyInfo
+from paretune.search.landmark import landmarks
+from paretune.search.table import has_ratio, ordered, ratio
+from paretune.search.trial import Trial
+
+
+def print_front(info: StudyInfo, trials: Sequence[Trial], console: Console | None = None) -> None:
+    """Print the front with intervals, and below it fp32 and uniform int8 for comparison."""
+    console = console or Console()
+    members = front(trials, info.objectives)
+    if not members:
+        console.print(f"{info.name}: no trial satisfies the constraints yet, so there is no front.")
+        return
+    console.print(front_view(info, trials, members))
+
+
+def front_view(info: StudyInfo, trials: Sequence[Trial], members: Sequence[Trial]) -> Table:
+    """The table that `print_front` prints.
+
+    Args:
+        members: of the front, in the order to show them in.
+    """
+    marks = landmarks(trials)
+    on_front = {member.number for member in members}
+    below = {name: trial for name, trial in marks.items() if trial.number not in on_front}
+    rows = [*members, *below.values()]
+    scales = {
+        metric.name: text.scale(metric, (row.figures[metric.name].value for row in rows))
+        for metric in ordered(info)
+    }
+    tested = [metric for metric in info.objectives if any(metric.name in r.test for r in rows)]
+
+    table = Table(
+        title=f"{info.name}: front of {len(members)} out of {len(trials)} trials",
+        box=box.SIMPLE_HEAD,
+        title_justify="left",
+        caption_justify="left",
+        caption=_caption(rows),
+    )
+    table.add_column("trial", justify="right", no_wrap=True)
+    for metric in ordered(info):
+        style = "bold" if metric in info.objectives else ""
+        table.add_column(
+            text.label(metric, scales[metric.name].unit), justify="right", style=style, max_width=18
+        )
+        if has_ratio(info, metric):
+            table.add_column("× fp32", justify="right", no_wrap=True)
+    for metric in tested:
+        table.add_column(
+            f"test {text.label(metric, scales[metric.name].unit)}", justify="right", max_width=18
+        )
+    table.add_column("policy", min_width=16, overflow="fold")
+
+    named = {trial.number: name for name, trial in marks.items()}
+    for row in rows:
+        table.add_row(
+            f"{row.number}{'' if row.confirmed else '*'}",
+            *_cells(info, row, marks.get("fp32"), scales),
+            *(_cell(row.test, metric, scales[metric.name]) for metric in tested),
+            named.get(row.number) or text.summary(row.policy),
+            style="" if row.number in on_front else "dim",
+            end_section=row is members[-1],
+        )
+    return table
+
+
+def _cells(
+    info: StudyInfo, row: Trial, compared: Trial | None, scales: Mapping[str, text.Scale]
+) -> list[str]:
+    cells = []
+    for metric in ordered(info):
+        cells.append(_cell(row.figures, metric, scales[metric.name]))
+        if has_ratio(info, metric):
+            value = ratio(row, compared, metric)
+            cells.append("" if math.isnan(value) else f"{value:.2f}")
+    return cells
+
+
+def _cell(measured: Mapping[str, Measurement], metric: Metric, shown: text.Scale) -> str:
+    return text.figure(measured[metric.name], shown) if metric.name in measured else ""
+
+
+def _caption(rows: Sequence[Trial]) -> str:
+    if all(row.confirmed for row in rows):
+        return "Figures: measured again on the whole search split after the search."
+    return "* as measured during the search, not confirmed: winners look better than they are."

@@ -1,0 +1,88 @@
+"""How metrics, figures and policies are spelled for people: in tables, pictures and reports."""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from paretune.evaluators import Measurement, Metric
+from paretune.spaces import Dense, Policy
+
+_BYTES = {"b", "byte", "bytes"}
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The unit that a metric's values are shown in: `shown = value / divisor`."""
+
+    divisor: float
+    unit: str
+
+
+def stem(metric: Metric) -> str:
+    """The metric's name without its unit: `latency_ms` is `latency`, `size_bytes` is `size`."""
+    unit = re.escape(metric.unit)
+    return re.sub(rf"_{unit}(?=@|$)", "", metric.name) if metric.unit else metric.name
+
+
+def scale(metric: Metric, values: Iterable[float]) -> Scale:
+    """Bytes in the decimal prefix that suits the largest of `values`; other units as they are."""
+    if metric.unit.lower() not in _BYTES:
+        return Scale(1.0, metric.unit)
+    largest = max((abs(value) for value in values), default=0.0)
+    for divisor, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if largest >= divisor:
+            return Scale(divisor, unit)
+    return Scale(1.0, "B")
+
+
+def label(metric: Metric, unit: str | None = None) -> str:
+    """A heading: `latency (ms)`, `size (kB)`, `accuracy`.
+
+    Args:
+        unit: instead of the metric's own, as `scale` chose it.
+    """
+    unit = metric.unit if unit is None else unit
+    name = stem(metric).replace("_", " ")
+    return f"{name} ({unit})" if unit else name
+
+
+def number(value: float, uncertainty: float | None = None) -> str:
+    """A number to the digits that it deserves.
+
+    Args:
+        uncertainty: half the width of its interval; its two leading digits say where to stop.
+            Without it the number is taken as exact and shown to four significant digits.
+    """
+    if uncertainty is None or uncertainty <= 0:
+        if value == round(value) and abs(value) < 1e5:
+            return f"{value:.0f}"
+        return f"{value:.{_decimals(value, 4)}f}"
+    return f"{value:.{_decimals(uncertainty, 2)}f}"
+
+
+def figure(measurement: Measurement, shown: Scale) -> str:
+    """A measurement with its interval: `0.9812 ±0.0041`; the wider side where it is lopsided."""
+    value = measurement.value / shown.divisor
+    if measurement.low is None or measurement.high is None:
+        return number(value) if shown.divisor == 1 else f"{value:.{_decimals(value, 4)}f}"
+    half = max(measurement.value - measurement.low, measurement.high - measurement.value)
+    half /= shown.divisor
+    return f"{number(value, half)} ±{number(half, half)}"
+
+
+def summary(policy: Policy) -> str:
+    """A policy in a few words: `12 int8, 3 fp32; 4 channel:0.25`."""
+    precisions = Counter(choice.precision.value for _, choice in policy)
+    sparsities = Counter(
+        str(choice.sparsity) for _, choice in policy if not isinstance(choice.sparsity, Dense)
+    )
+    counted = (precisions.most_common(), sparsities.most_common())
+    return "; ".join(", ".join(f"{n} {name}" for name, n in part) for part in counted if part)
+
+
+def _decimals(value: float, significant: int) -> int:
+    if value == 0 or not math.isfinite(value):
+        return 0
+    return min(9, max(0, significant - 1 - math.floor(math.log10(abs(value)))))

@@ -1,0 +1,121 @@
+"""Connecting to MLflow, quietly and without waiting long for a server that is not there.
+
+MLflow is imported on first use: it takes seconds.
+"""
+
+import logging
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from paretune.errors import UserError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+_DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
+_CONNECT_TIMEOUT_S = 5
+
+# By default MLflow waits 120 s for an answer and asks 7 more times, pausing in between; tells its
+# makers about every call; and draws progress bars across ours. What the user sets stays.
+_ENVIRONMENT = {
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
+
+
+def connect(uri: str) -> "MlflowClient":
+    """A client for a tracking server or database, which answered just now.
+
+    No global state of MLflow is changed, so a notebook's own `mlflow.set_tracking_uri` stays.
+
+    Raises:
+        UserError: nothing answers under `uri`, or it is not an MLflow store.
+    """
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        if is_database(uri):
+            _probe_database(uri)
+        client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+        client.search_experiments(max_results=1)
+    except (MlflowException, SQLAlchemyError, OSError, ImportError, ValueError) as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(
+            f"cannot reach MLflow at '{uri}' (tracking.uri): {first}; allowed are a running"
+            " server such as http://host:5000, a database such as sqlite:///mlflow.db, or"
+            " `tracking: {enabled: false}`"
+        ) from None
+    return client
+
+
+def check_reachable(uri: str) -> None:
+    """Refuse a tracking server that does not answer now.
+
+    Raises:
+        UserError: names the URI and what went wrong.
+    """
+    connect(uri)
+
+
+def find_experiment(client: "MlflowClient", name: str) -> str:
+    """The id of an experiment, made or restored if need be."""
+    uri = client.tracking_uri
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        # Without its kind, MLflow's pages take it for an evaluation of language models.
+        return str(
+            client.create_experiment(
+                name,
+                artifact_location=_artifacts_beside(uri),
+                tags={"mlflow.experimentKind": "custom_model_development"},
+            )
+        )
+    if found.lifecycle_stage != "active":
+        client.restore_experiment(found.experiment_id)
+    return str(found.experiment_id)
+
+
+def is_database(uri: str) -> bool:
+    return uri.partition(":")[0].partition("+")[0] in _DATABASES
+
+
+def _artifacts_beside(uri: str) -> str | None:
+    """Beside a database file, so that both move together; a server knows a place of its own."""
+    path = _sqlite_file(uri)
+    return None if path is None else (path.resolve().parent / "mlartifacts").as_uri()
+
+
+def _sqlite_file(uri: str) -> Path | None:
+    if uri.partition(":")[0].partition("+")[0] != "sqlite":
+        return None
+    from sqlalchemy import make_url
+
+    database = make_url(uri).database
+    return Path(database) if database and database != ":memory:" else None
+
+
+def _probe_database(uri: str) -> None:
+    """Connect once: MLflow itself tries ten times, for more than three minutes."""
+    from sqlalchemy import create_engine, inspect
+
+    path = _sqlite_file(uri)
+    if path is not None:
+        path.resolve().parent.mkdir(parents=True, exist_ok=True)
+        if not os.access(path if path.exists() else path.resolve().parent, os.W_OK):
+            raise OSError(f"cannot write to {path}")
+    scheme = uri.partition(":")[0].partition("+")[0]
+    waits = {"connect_timeout": _CONNECT_TIMEOUT_S} if scheme in ("postgresql", "mysql") else {}
+    engine = create_engine(uri, connect_args=waits)
+    try:
+        inspect(engine)
+    finally:
+        engine.dispose()

@@ -1,0 +1,62 @@
+"""A trial: one policy with its measurements."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from paretune.evaluators import Measurement
+from paretune.spaces import Policy
+
+
+class TrialStatus(StrEnum):
+    """How a trial ended."""
+
+    COMPLETE = "complete"
+    """Measured. It may still violate a constraint."""
+
+    INFEASIBLE = "infeasible"
+    """A rule says no; `reason` says which."""
+
+    FAILED = "failed"
+    """It broke; `reason` is the error."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One policy and what became of it.
+
+    Attributes:
+        number: counts from 0 in the order of the study's storage.
+        status: how it ended.
+        policy: canonical.
+        measurements: metric name to measurement, as taken during the search.
+        confirmed: the same after the search: whole `search` split, fresh latency. Empty before.
+        test: measured once on the `test` split. Empty before.
+        violations: the constraints that do not hold, such as `accuracy_drop <= 0.02`.
+        reason: why it is infeasible or failed, else empty.
+        artifact_sha256: of the artifact measured, else empty.
+        seconds: part of the trial (`apply`, an evaluator's name, ...) to wall time.
+        finished_at: Unix time in seconds.
+    """
+
+    number: int
+    status: TrialStatus
+    policy: Policy
+    measurements: Mapping[str, Measurement] = field(default_factory=dict)
+    confirmed: Mapping[str, Measurement] = field(default_factory=dict)
+    test: Mapping[str, Measurement] = field(default_factory=dict)
+    violations: tuple[str, ...] = ()
+    reason: str = ""
+    artifact_sha256: str = ""
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    finished_at: float = 0.0
+
+    @property
+    def figures(self) -> Mapping[str, Measurement]:
+        """The best figures that choosing may look at: confirmed ones if there are any."""
+        return self.confirmed or self.measurements
+
+    @property
+    def feasible(self) -> bool:
+        """Complete, and no constraint is violated."""
+        return self.status is TrialStatus.COMPLETE and not self.violations
