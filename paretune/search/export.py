@@ -1,9 +1,10 @@
 """Exporting a PyTorch module to ONNX, also as a process of its own.
 
-`python -m paretune.search.export package.module:function TARGET` prints the model's path as its last
-line. A process of its own keeps torch and the user's training out of the search's memory.
+`python -m paretune.search.export package.module:function TARGET` prints the model's path on its
+last line. A process of its own keeps torch and the user's training out of the search's memory.
 """
 
+import ast
 import inspect
 import logging
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx_ir as ir
 import onnxruntime as ort
 import torch
 from torch import Tensor, nn
@@ -21,6 +23,7 @@ from paretune.errors import UserError
 from paretune.importing import call_object, import_object
 
 OPSET = 21
+_WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul", "Gather"})
 
 
 def export_model(made: Any, target: Path) -> Path:
@@ -67,6 +70,7 @@ def export_model(made: Any, target: Path) -> Path:
                 verbose=False,
             )
         assert program is not None
+        _name_layers(program.model)
         program.save(str(partial), external_data=False)
     except Exception as error:
         lines = str(error).strip().splitlines() or [""]
@@ -77,6 +81,20 @@ def export_model(made: Any, target: Path) -> Path:
     _check_same(partial, inputs, expected)
     partial.replace(target)
     return target
+
+
+def _name_layers(model: ir.Model) -> None:
+    """Name the nodes that own weights after their modules, as the exporter noted them."""
+    taken: set[str] = set()
+    for node in model.graph:
+        scopes = node.metadata_props.get("pkg.torch.onnx.name_scopes")
+        owns = any(value is not None and value.is_initializer() for value in node.inputs)
+        if scopes and owns and node.op_type in _WEIGHTED:
+            # Outermost module first; the last entry is the operation itself.
+            module = ast.literal_eval(scopes)[-2]
+            if module and module not in taken:
+                taken.add(module)
+                node.name = module
 
 
 def _named_inputs(module: nn.Module, given: Any) -> dict[str, Tensor]:

@@ -35,9 +35,8 @@ def spaces(draw: st.DrawFn) -> Space:
     count = draw(st.integers(1, 4))
     widths = [draw(st.sampled_from([8, 10, 16, 32])) for _ in range(count)]
     kinds = [draw(st.sampled_from(["Conv", "Gemm"])) for _ in range(count)]
-    shapes = {"Conv": lambda w: (w, 8, 3, 3), "Gemm": lambda w: (8, w)}
     layers = [
-        Layer(f"layer{i}", kind, shapes[kind](width), 100, None)
+        Layer(f"layer{i}", kind, (width, 8, 3, 3) if kind == "Conv" else (8, width), 100, None)
         for i, (kind, width) in enumerate(zip(kinds, widths, strict=True))
     ]
     groups: list[ChannelGroup] = []

@@ -16,6 +16,7 @@ from paretune.spaces import (
     Policy,
     Precision,
     Space,
+    Sparsity,
     Unstructured,
     build_space,
 )
@@ -62,7 +63,7 @@ def test_amounts_snap_to_counts_that_run_well() -> None:
 
 def test_storage_only_choices_are_left_out_of_a_search_for_latency() -> None:
     wanted = [Precision.FP16, Precision.INT8, Precision.W4, Precision.INT8_DYNAMIC]
-    sparse = [Unstructured(0.5), NM(2, 4), Channel(0.5)]
+    sparse: list[Sparsity] = [Unstructured(0.5), NM(2, 4), Channel(0.5)]
     fast = build_space([CONV, HEAD], [], ONNXRUNTIME_CPU, wanted, sparse, storage=False)
     assert fast.precisions["conv"] == (Precision.FP32, Precision.INT8)
     assert fast.precisions["head"] == (

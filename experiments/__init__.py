@@ -1,0 +1,1 @@
+"""Ready-to-run searches on real models and data."""

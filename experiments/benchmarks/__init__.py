@@ -1,0 +1,1 @@
+"""Benchmarks of Paretune itself. Each compares in one run and prints JSON as its last line."""

@@ -1,0 +1,128 @@
+"""One attempt: a policy is built and measured, and whatever happens becomes a trial."""
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from paretune.errors import Infeasible, TransientError, UserError
+from paretune.evaluators import Artifact, Measurement, SplitName
+from paretune.search.info import StudyInfo
+from paretune.search.trial import Trial, TrialStatus
+from paretune.spaces import Policy, Precision, Space
+
+_T = TypeVar("_T")
+Measured = tuple[Mapping[str, Measurement], Mapping[str, float]]
+
+
+class Bench(Protocol):
+    """What makes and measures models: a `Workbench`, or something simpler in a test."""
+
+    @property
+    def space(self) -> Space: ...
+    @property
+    def info(self) -> StudyInfo: ...
+    def apply(self, policy: Policy, path: Path) -> Artifact: ...
+    def measure(self, artifact: Artifact, split: SplitName) -> Measured: ...
+
+
+def attempt(bench: Bench, policy: Policy, path: Path) -> Trial:
+    """Build and measure a policy during the search.
+
+    What the candidate is to blame for is not raised; it becomes the trial's status and reason.
+
+    Args:
+        policy: canonical.
+        path: scratch file for the artifact.
+
+    Returns:
+        a trial without a number.
+    """
+    seconds: dict[str, float] = {}
+    try:
+        artifact, measurements = _measured(bench, policy, "search", path, seconds)
+    except Infeasible as error:
+        return _ended(TrialStatus.INFEASIBLE, policy, str(error), seconds)
+    except Exception as error:  # noqa: BLE001 - one broken candidate must not end the night
+        return _ended(TrialStatus.FAILED, policy, f"{type(error).__name__}: {error}", seconds)
+    return _complete(policy, artifact, measurements, seconds)
+
+
+def attempt_reference(bench: Bench, path: Path) -> Trial:
+    """Build and measure the policy that leaves the model as it is, as far as the space allows.
+
+    Raises:
+        UserError: the data or the model cannot be measured at all.
+    """
+    policy = bench.space.uniform(Precision.FP32)
+    seconds: dict[str, float] = {}
+    try:
+        artifact, measurements = _measured(bench, policy, "search", path, seconds)
+    except (Infeasible, TransientError) as error:
+        raise UserError(f"the uncompressed model cannot be measured: {error}") from error
+    return _complete(policy, artifact, measurements, seconds)
+
+
+def measure_again(
+    bench: Bench, policy: Policy, split: SplitName, path: Path
+) -> Mapping[str, Measurement]:
+    """Build a policy's artifact anew and measure it afresh.
+
+    Raises:
+        Infeasible, TransientError: it cannot be measured now.
+    """
+    return _measured(bench, policy, split, path, {})[1]
+
+
+def _measured(
+    bench: Bench, policy: Policy, split: SplitName, path: Path, seconds: dict[str, float]
+) -> tuple[Artifact, Mapping[str, Measurement]]:
+    begin = time.perf_counter()
+    artifact = _again_if_transient(lambda: bench.apply(policy, path))
+    seconds["apply"] = time.perf_counter() - begin
+    if artifact.policy != policy:
+        got = dict(artifact.policy.items)
+        wrong = [
+            f"{name}: {got.get(name)} instead of {c}" for name, c in policy if got.get(name) != c
+        ]
+        raise Infeasible(f"the artifact is not what was asked for: {'; '.join(wrong) or 'order'}")
+    measurements, spent = _again_if_transient(lambda: bench.measure(artifact, split))
+    seconds |= spent
+    if missing := [m.name for m in bench.info.metrics if m.name not in measurements]:
+        raise RuntimeError(f"the evaluators measured no {', '.join(missing)}")
+    return artifact, measurements
+
+
+def _again_if_transient(work: Callable[[], _T]) -> _T:
+    try:
+        return work()
+    except TransientError:
+        return work()
+
+
+def _complete(
+    policy: Policy,
+    artifact: Artifact,
+    measurements: Mapping[str, Measurement],
+    seconds: Mapping[str, float],
+) -> Trial:
+    return Trial(
+        number=-1,
+        status=TrialStatus.COMPLETE,
+        policy=policy,
+        measurements=measurements,
+        artifact_sha256=artifact.sha256,
+        seconds=seconds,
+        finished_at=time.time(),
+    )
+
+
+def _ended(status: TrialStatus, policy: Policy, reason: str, seconds: Mapping[str, float]) -> Trial:
+    return Trial(
+        number=-1,
+        status=status,
+        policy=policy,
+        reason=reason,
+        seconds=seconds,
+        finished_at=time.time(),
+    )

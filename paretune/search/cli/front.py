@@ -1,0 +1,49 @@
+"""`paretune front`: the table of trade-offs."""
+
+from typing import Annotated
+
+import typer
+
+from paretune.search.cli.arguments import StudyArgument
+
+
+def front(
+    study: StudyArgument,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, one object a member.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="As CSV.")] = False,
+) -> None:
+    """Print the front: the trials that no other trial dominates.
+
+    It may be looked at while the search is running. Exit code 1 if there is no front yet.
+
+    Examples:
+
+        paretune front digits.yaml
+
+        paretune front runs/digits --csv > front.csv
+    """
+    import json
+
+    from paretune.errors import UserError
+    from paretune.search.cli.console import make_console
+    from paretune.search.store import StudyStore
+    from paretune.search.study import find_study
+    from paretune.search.table import front_table
+    from paretune.search.terminal import print_front
+
+    if as_json and as_csv:
+        raise UserError("--json and --csv exclude each other")
+    store = StudyStore.open(find_study(study))
+    trials = store.trials()
+    table = front_table(store.info, trials)
+    if as_json:
+        members = json.loads(table.to_json(orient="records"))
+        for member in members:
+            member["policy"] = json.loads(member["policy"])
+        typer.echo(json.dumps(members, indent=2))
+    elif as_csv:
+        typer.echo(table.to_csv(index=False), nl=False)
+    else:
+        print_front(store.info, trials, make_console())
+    if table.empty:
+        raise typer.Exit(1)

@@ -1,0 +1,67 @@
+"""The `paretune` command.
+
+Nothing heavy is imported before a command runs: `paretune --help` answers at once.
+"""
+
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from paretune.errors import ParetuneError, UserError
+from paretune.search.cli.front import front
+from paretune.search.cli.pick import pick
+from paretune.search.cli.search import search
+from paretune.search.cli.space import space
+from paretune.search.cli.sync import sync
+
+NOTHING = 1
+USER_ERROR = 2
+
+
+class _Commands(TyperGroup):
+    """A user's mistake is one message and exit code 2, nothing found is exit code 1.
+
+    A bug shows its traceback.
+    """
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except UserError as error:
+            typer.secho(f"error: {error}", fg=typer.colors.RED, err=True)
+            raise typer.Exit(USER_ERROR) from None
+        except ParetuneError as error:
+            typer.secho(str(error), fg=typer.colors.RED, err=True)
+            raise typer.Exit(NOTHING) from None
+
+
+app = typer.Typer(
+    cls=_Commands,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="""Find the Pareto front of compressed versions of a neural network, on measured latency.
+
+A typical evening and morning:
+
+    paretune space digits.yaml
+
+    paretune search digits.yaml --budget 8h
+
+    paretune front digits.yaml
+
+    paretune pick digits.yaml --max-drop 0.01 --minimize latency_ms
+""",
+)
+app.command()(search)
+app.command()(space)
+app.command()(front)
+app.command()(pick)
+app.command()(sync)
+
+
+def run() -> None:
+    """The entry point."""
+    app()

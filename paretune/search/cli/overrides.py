@@ -1,0 +1,39 @@
+"""Options of the command line that stand in for keys of the config."""
+
+from pathlib import Path
+from typing import Any
+
+from paretune.search.budget import parse_budget
+from paretune.search.config import Config
+
+
+def overridden(
+    config: Config,
+    *,
+    budget: str | None = None,
+    trials: int | None = None,
+    sampler: str | None = None,
+    seed: int | None = None,
+    output: str | None = None,
+    no_mlflow: bool = False,
+) -> Config:
+    """The config with these keys replaced; None leaves them.
+
+    Args:
+        budget: replaces both `search.trials` and `search.time`.
+
+    Raises:
+        UserError: the budget cannot be read.
+    """
+    search: dict[str, Any] = {}
+    if budget is not None:
+        parsed = parse_budget(budget)
+        search |= {"trials": parsed.trials, "time": parsed.seconds}
+    given = {"trials": trials, "sampler": sampler, "seed": seed}
+    search |= {key: value for key, value in given.items() if value is not None}
+    update: dict[str, Any] = {"search": config.search.model_copy(update=search)}
+    if output is not None:
+        update["output"] = Path(output)
+    if no_mlflow:
+        update["tracking"] = config.tracking.model_copy(update={"enabled": False})
+    return config.model_copy(update=update)

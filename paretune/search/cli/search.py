@@ -1,0 +1,84 @@
+"""`paretune search`: search, or go on with a search."""
+
+from typing import Annotated
+
+import typer
+
+from paretune.search.cli.arguments import ConfigArgument
+
+INTERRUPTED = 130
+
+
+def search(
+    config: ConfigArgument,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME|TRIALS",
+            help="Instead of the config's budget: a time (8h, 90m), a number of trials (500), or"
+            " both (8h,500). Earlier runs of the study count.",
+        ),
+    ] = None,
+    trials: Annotated[
+        int | None, typer.Option(min=1, help="Instead of the config's number of trials.")
+    ] = None,
+    sampler: Annotated[
+        str | None,
+        typer.Option(help="nsga2, nsga3, tpe, gp, random, qmc, brute, or a plugin's."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of the sampler.")] = None,
+    output: Annotated[
+        str | None, typer.Option(metavar="FOLDER", help="The study's folder.")
+    ] = None,
+    no_mlflow: Annotated[
+        bool,
+        typer.Option("--no-mlflow", help="Write nothing to MLflow; `paretune sync` can later."),
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+) -> None:
+    """Search for the best trade-offs, confirm them, and report.
+
+    Every trial is on the disk as soon as it is measured: Ctrl-C ends the search phase and confirms
+    what was found, a second Ctrl-C aborts at once, and the same command goes on where it stopped.
+
+    Examples:
+
+        paretune search digits.yaml
+
+        paretune search digits.yaml --budget 8h,2000
+
+        paretune search digits.yaml --trials 50 --sampler tpe --output runs/tpe --no-mlflow
+    """
+    from paretune.search.api import run_search
+    from paretune.search.cli.console import make_console
+    from paretune.search.cli.overrides import overridden
+    from paretune.search.config import load_config
+    from paretune.search.terminal import print_front
+
+    loaded = overridden(
+        load_config(config),
+        budget=budget,
+        trials=trials,
+        sampler=sampler,
+        seed=seed,
+        output=output,
+        no_mlflow=no_mlflow,
+    )
+    console = make_console()
+    try:
+        study = run_search(loaded, console=None if quiet else console)
+    except KeyboardInterrupt:
+        typer.secho(
+            f"aborted; what was measured is in {loaded.output}, the same command goes on", err=True
+        )
+        raise typer.Exit(INTERRUPTED) from None
+    print_front(study.info, study.store.trials(), console)
+    if study.outcome is not None and not quiet:
+        console.print(f"The search ended because {_because(study.outcome.reason)}.")
+        if study.outcome.interrupted:
+            console.print("The same command goes on with it.")
+        console.print(f"Study: {loaded.output}", highlight=False, soft_wrap=True)
+
+
+def _because(reason: str) -> str:
+    return "you stopped it" if reason == "interrupted" else reason

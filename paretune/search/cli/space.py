@@ -1,0 +1,123 @@
+"""`paretune space`: what may be done to the model."""
+
+import math
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from paretune.search.cli.arguments import ConfigArgument
+
+if TYPE_CHECKING:
+    from paretune.spaces import Space
+
+
+def space(
+    config: ConfigArgument,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Show the layers, the groups that must agree, the choices, and the size of the space.
+
+    Layer names are what `space.layers` in the config narrows, by name or by `re:` pattern.
+
+    Examples:
+
+        paretune space digits.yaml
+
+        paretune space digits.yaml --json | jq .size
+    """
+    from paretune.search.config import load_config
+    from paretune.search.store import require_writable
+    from paretune.search.workbench import prepare
+
+    loaded = load_config(config)
+    require_writable(loaded.output)
+    _, found, _ = prepare(loaded)
+    if as_json:
+        import json
+
+        typer.echo(json.dumps(_as_json(found), indent=2))
+    else:
+        _print(found)
+
+
+def _as_json(space: "Space") -> dict[str, Any]:
+    return {
+        "size": space.size,
+        "grain": space.grain,
+        "layers": [
+            {
+                "name": layer.name,
+                "op_type": layer.op_type,
+                "weight_shape": list(layer.weight_shape),
+                "parameters": layer.parameters,
+                "macs": layer.macs,
+                "precisions": [str(p) for p in space.precisions[layer.name]],
+                "sparsities": [str(s) for s in space.sparsities[layer.name]],
+            }
+            for layer in space.layers
+        ],
+        "groups": [
+            {
+                "name": group.name,
+                "layers": list(group.layers),
+                "channels": group.size,
+                "amounts": list(space.channels.get(group.name, ())),
+            }
+            for group in space.groups
+        ],
+    }
+
+
+def _print(space: "Space") -> None:
+    from rich import box
+    from rich.table import Table
+
+    from paretune.search.cli.console import make_console
+
+    number = {group.name: f"{i}" for i, group in enumerate(space.groups, 1)}
+    group_of = {name: number[group.name] for group in space.groups for name in group.layers}
+    layers = Table(title="Layers", box=box.SIMPLE_HEAD, title_justify="left")
+    for heading in ("layer", "operator"):
+        layers.add_column(heading, overflow="fold")
+    for heading in ("weights", "params", "MACs", "group"):
+        layers.add_column(heading, justify="right", no_wrap=True)
+    for heading in ("precisions", "sparsities"):
+        layers.add_column(heading, overflow="fold")
+    for layer in space.layers:
+        layers.add_row(
+            layer.name,
+            layer.op_type,
+            "×".join(map(str, layer.weight_shape)),
+            _short(layer.parameters),
+            "?" if layer.macs is None else _short(layer.macs),
+            group_of.get(layer.name, ""),
+            " ".join(map(str, space.precisions[layer.name])),
+            " ".join(map(str, space.sparsities[layer.name])),
+        )
+    groups = Table(
+        title="Groups: layers that lose the same channels",
+        box=box.SIMPLE_HEAD,
+        title_justify="left",
+    )
+    for heading in ("group", "channels", "or only"):
+        groups.add_column(heading, justify="right", no_wrap=True)
+    groups.add_column("layers", overflow="fold")
+    for group in space.groups:
+        kept = (str(group.keep(a, space.grain)) for a in space.channels.get(group.name, ()))
+        groups.add_row(
+            number[group.name], str(group.size), " ".join(kept) or "-", ", ".join(group.layers)
+        )
+    console = make_console()
+    console.print(layers)
+    if space.groups:
+        console.print(groups)
+    # Large spaces have more policies than a float can count.
+    size = f"{space.size:,}" if space.size < 10**9 else f"about 10^{math.log10(space.size):.0f}"
+    console.print(f"{size} different policies; channel counts are multiples of {space.grain}.")
+
+
+def _short(count: int) -> str:
+    for size, unit in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
+        if count >= size:
+            return f"{count / size:.3g}{unit}"
+    return str(count)

@@ -1,0 +1,124 @@
+"""What is wrong with a config, in the user's words: the place, what was found, what is allowed."""
+
+import difflib
+import re
+from collections.abc import Callable, Iterator, Sequence
+from enum import StrEnum
+from typing import Any, TypeVar, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from paretune.errors import UserError
+
+_T = TypeVar("_T")
+
+_EXPECTED = {
+    "int": "a whole number",
+    "float": "a number",
+    "string": "text",
+    "bool": "true or false",
+    "tuple": "a list",
+    "list": "a list",
+    "dict": "a mapping",
+    "mapping": "a mapping",
+    "model": "a mapping",
+    "path": "a path",
+}
+
+
+def reading(parse: Callable[[str], _T], also: Any) -> Callable[[Any], Any]:
+    """Let a field be given as text that `parse` reads; its `UserError` becomes the field's error.
+
+    Args:
+        also: the types that are taken as they are.
+    """
+
+    def read(value: Any) -> Any:
+        if isinstance(value, str) and not isinstance(value, StrEnum):
+            try:
+                return parse(value)
+            except UserError as error:
+                raise ValueError(str(error)) from None
+        if isinstance(value, bool) or not isinstance(value, also):
+            raise ValueError(f"must be text, but got {value!r}")
+        return value
+
+    return read
+
+
+def explain(error: ValidationError, model: type[BaseModel], source: str) -> str:
+    """One line a mistake, each with its place such as `search.sampler`.
+
+    Args:
+        model: what was validated; its fields are the keys that are allowed.
+        source: begins every line: the file's name.
+    """
+    lines = dict.fromkeys(_line(details, model) for details in error.errors())
+    return "\n".join(f"{source}: {line}" for line in lines)
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    """`; nearest is 'x'; allowed are x, y`: the end of a message about an unknown name."""
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"; nearest is '{near[0]}'" if near else ""
+    return f"{hint}; allowed are {', '.join(known) or 'none'}"
+
+
+def _line(details: ErrorDetails, model: type[BaseModel]) -> str:
+    place, kind = details["loc"], details["type"]
+    where = _dotted(place)
+    if kind == "extra_forbidden":
+        return f"{where}: unknown key '{place[-1]}'{_nearest_key(model, place)}"
+    if kind == "missing":
+        return f"the key '{where}' is missing"
+    if kind == "value_error":
+        return f"{where}: {details['msg'].removeprefix('Value error, ')}"
+    expected = _EXPECTED.get(kind.partition("_")[0])
+    if kind.endswith(("_type", "_parsing", "_from_float")) and expected:
+        return f"{where}: must be {expected}, but got {_shown(details['input'])}"
+    message = re.sub(r"^\w+ should", "must", details["msg"])
+    return f"{where}: {message}, but got {_shown(details['input'])}"
+
+
+def _nearest_key(model: type[BaseModel], place: Sequence[int | str]) -> str:
+    known = list(_section_at(model, place[:-1]).model_fields)
+    if difflib.get_close_matches(str(place[-1]), known, n=1):
+        return nearest(str(place[-1]), known)
+    # Not here, so perhaps it was put into the wrong section.
+    places = {path.rpartition(".")[2]: path for path in _paths(model)}
+    near = difflib.get_close_matches(str(place[-1]), list(places), n=1)
+    hint = f"; nearest is '{places[near[0]]}'" if near else ""
+    return f"{hint}; allowed are {', '.join(known)}"
+
+
+def _dotted(place: Sequence[int | str]) -> str:
+    text = ""
+    for part in place:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+    return text
+
+
+def _shown(value: Any) -> str:
+    return f"'{value}'" if isinstance(value, str) else repr(value)
+
+
+def _section_at(model: type[BaseModel], place: Sequence[int | str]) -> type[BaseModel]:
+    for part in place:
+        if part in model.model_fields:
+            model = _section_in(model.model_fields[str(part)].annotation) or model
+    return model
+
+
+def _paths(model: type[BaseModel]) -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        yield name
+        if (section := _section_in(field.annotation)) is not None:
+            yield from (f"{name}.{path}" for path in _paths(section))
+
+
+def _section_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    found = (_section_in(argument) for argument in get_args(annotation))
+    return next((section for section in found if section is not None), None)

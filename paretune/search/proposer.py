@@ -1,0 +1,128 @@
+"""The proposer: asks a sampler for policies and tells it what became of them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
+from optuna.samplers import BaseSampler, QMCSampler
+from optuna.trial import TrialState, create_trial
+
+from paretune.search.info import StudyInfo
+from paretune.search.samplers import hush_optuna
+from paretune.search.trial import Trial, TrialStatus
+from paretune.spaces import Policy, Space
+
+# A sampler that knows constraints keeps away from what cannot be built at all.
+_INFEASIBLE = {"feasible": 1.0}
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A policy that waits for its result.
+
+    Attributes:
+        policy: to try.
+        pending: Optuna's trial.
+    """
+
+    policy: Policy
+    pending: optuna.Trial
+
+
+class Proposer:
+    """Samples in an Optuna study that lives in memory: there a parameter costs microseconds.
+
+    A knob is a parameter whose value is the index of an option.
+    """
+
+    def __init__(self, space: Space, info: StudyInfo, sampler: BaseSampler) -> None:
+        hush_optuna()
+        self._space = space
+        self._info = info
+        self._options = {knob.name: knob.options for knob in space.knobs}
+        # A quasi-Monte Carlo sequence lives in numbers; it would sample categories at random.
+        ordinal = isinstance(sampler, QMCSampler)
+        self._distributions: dict[str, BaseDistribution] = {
+            name: IntDistribution(0, len(options) - 1)
+            if ordinal
+            else CategoricalDistribution(range(len(options)))
+            for name, options in self._options.items()
+        }
+        self._study = optuna.create_study(
+            directions=[metric.direction for metric in info.objectives], sampler=sampler
+        )
+
+    def resume(self, trials: Sequence[Trial], attrs: Mapping[int, Mapping[str, Any]]) -> None:
+        """Tell the sampler of earlier trials.
+
+        Args:
+            attrs: trial number to what the sampler had noted on it.
+        """
+        for trial in trials:
+            params = self._params(trial.policy)
+            self._study.add_trial(
+                create_trial(
+                    state=_state(trial),
+                    values=self._values(trial),
+                    params=params,
+                    distributions=self._distributions,
+                    system_attrs=dict(attrs.get(trial.number, {})),
+                    constraints=_INFEASIBLE if trial.status is TrialStatus.INFEASIBLE else None,
+                )
+            )
+
+    def ask(self) -> Proposal:
+        """A policy that the sampler wants to know about."""
+        pending = self._study.ask(self._distributions)
+        settings = {name: self._options[name][index] for name, index in pending.params.items()}
+        return Proposal(self._space.decode(settings), pending)
+
+    def ask_for(self, policy: Policy) -> Proposal:
+        """Announce a policy that the sampler has not chosen.
+
+        Args:
+            policy: canonical.
+        """
+        self._study.enqueue_trial(self._params(policy))
+        pending = self._study.ask(self._distributions)
+        # Genetic samplers assign the generation while they sample, which a given policy skips.
+        _ = pending.relative_params
+        return Proposal(policy, pending)
+
+    def notes(self, proposal: Proposal) -> dict[str, Any]:
+        """What the sampler noted on the proposal and needs again when the search is resumed."""
+        frozen = self._study.get_trials(deepcopy=False)[proposal.pending.number]
+        attrs = frozen.system_attrs
+        return {key: value for key, value in attrs.items() if key != "fixed_params"}
+
+    def tell(self, proposal: Proposal, trial: Trial) -> None:
+        """Tell the sampler what became of a proposal."""
+        for name, violation in self._constraints(trial).items():
+            proposal.pending.set_constraint(name, violation)
+        self._study.tell(proposal.pending, self._values(trial), state=_state(trial))
+
+    def _params(self, policy: Policy) -> dict[str, int]:
+        settings = self._space.encode(policy)
+        return {name: options.index(settings[name]) for name, options in self._options.items()}
+
+    def _values(self, trial: Trial) -> list[float] | None:
+        if trial.status is not TrialStatus.COMPLETE:
+            return None
+        return [trial.measurements[metric.name].value for metric in self._info.objectives]
+
+    def _constraints(self, trial: Trial) -> Mapping[str, float]:
+        if trial.status is TrialStatus.COMPLETE:
+            return {str(c): c.violation(trial.measurements) for c in self._info.constraints}
+        return _INFEASIBLE if trial.status is TrialStatus.INFEASIBLE else {}
+
+
+def _state(trial: Trial) -> TrialState:
+    match trial.status:
+        case TrialStatus.COMPLETE:
+            return TrialState.COMPLETE
+        case TrialStatus.INFEASIBLE:
+            return TrialState.PRUNED
+        case TrialStatus.FAILED:
+            return TrialState.FAIL

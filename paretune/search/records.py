@@ -1,0 +1,108 @@
+"""How studies and trials are spelled in the journal: JSON values, with a version."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from paretune.errors import UserError
+from paretune.evaluators import Measurement, Metric
+from paretune.search.constraint import Constraint
+from paretune.search.info import StudyInfo
+from paretune.search.trial import Trial, TrialStatus
+from paretune.spaces import Policy
+
+VERSION = 1
+
+_STATES = {
+    TrialStatus.COMPLETE: TrialState.COMPLETE,
+    TrialStatus.INFEASIBLE: TrialState.PRUNED,
+    TrialStatus.FAILED: TrialState.FAIL,
+}
+_STATUSES = {state: status for status, state in _STATES.items()}
+
+
+def info_to_json(info: StudyInfo) -> dict[str, Any]:
+    return {
+        "_type": "paretune.study",
+        "_version": VERSION,
+        "name": info.name,
+        "objectives": [asdict(metric) for metric in info.objectives],
+        "metrics": [asdict(metric) for metric in info.metrics],
+        "constraints": [str(constraint) for constraint in info.constraints],
+        "config": dict(info.config),
+        "identity": dict(info.identity),
+        "environment": dict(info.environment),
+    }
+
+
+def info_from_json(data: Mapping[str, Any]) -> StudyInfo:
+    """Read what `info_to_json` wrote.
+
+    Raises:
+        UserError: it is not a study of ours, or of another version.
+    """
+    if data.get("_type") != "paretune.study":
+        raise UserError("it is an Optuna journal, but not one that Paretune wrote")
+    if data.get("_version") != VERSION:
+        raise UserError(f"it has version {data.get('_version')!r}, this Paretune reads {VERSION}")
+    return StudyInfo(
+        name=data["name"],
+        objectives=tuple(Metric(**metric) for metric in data["objectives"]),
+        metrics=tuple(Metric(**metric) for metric in data["metrics"]),
+        constraints=tuple(Constraint.parse(text) for text in data["constraints"]),
+        config=data["config"],
+        identity=data["identity"],
+        environment=data["environment"],
+    )
+
+
+def measurements_to_json(measurements: Mapping[str, Measurement]) -> dict[str, Any]:
+    return {name: measurement.to_dict() for name, measurement in measurements.items()}
+
+
+def measurements_from_json(data: Mapping[str, Any]) -> dict[str, Measurement]:
+    return {name: Measurement.from_dict(measurement) for name, measurement in data.items()}
+
+
+def trial_to_optuna(trial: Trial, info: StudyInfo, sampler_attrs: Mapping[str, Any]) -> FrozenTrial:
+    """The trial in Optuna's terms: figures as values, the rest as attributes, no parameters.
+
+    Optuna writes each parameter by itself; a policy is one attribute, so a trial is one write.
+
+    Args:
+        sampler_attrs: what the sampler noted on this trial, for the day it is resumed.
+    """
+    complete = trial.status is TrialStatus.COMPLETE
+    return create_trial(
+        state=_STATES[trial.status],
+        values=[trial.measurements[m.name].value for m in info.objectives] if complete else None,
+        user_attrs={
+            "policy": trial.policy.to_json(),
+            "measurements": measurements_to_json(trial.measurements),
+            "reason": trial.reason,
+            "artifact_sha256": trial.artifact_sha256,
+            "seconds": dict(trial.seconds),
+            "finished_at": trial.finished_at,
+        },
+        system_attrs=dict(sampler_attrs),
+        constraints={str(c): c.violation(trial.measurements) for c in info.constraints}
+        if complete
+        else None,
+    )
+
+
+def trial_from_optuna(frozen: FrozenTrial) -> Trial:
+    """Read what `trial_to_optuna` wrote; violations are left to the caller."""
+    attrs = frozen.user_attrs
+    return Trial(
+        number=frozen.number,
+        status=_STATUSES[frozen.state],
+        policy=Policy.from_json(attrs["policy"]),
+        measurements=measurements_from_json(attrs["measurements"]),
+        reason=attrs["reason"],
+        artifact_sha256=attrs["artifact_sha256"],
+        seconds=attrs["seconds"],
+        finished_at=attrs["finished_at"],
+    )

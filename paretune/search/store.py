@@ -1,0 +1,283 @@
+"""The store of a study: the only truth about it, durable after every trial."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.study import StudyDirection
+
+from paretune.errors import UserError
+from paretune.evaluators import Measurement
+from paretune.search.info import StudyInfo
+from paretune.search.lock import StudyLock
+from paretune.search.records import (
+    info_from_json,
+    info_to_json,
+    measurements_from_json,
+    measurements_to_json,
+    trial_from_optuna,
+    trial_to_optuna,
+)
+from paretune.search.samplers import hush_optuna
+from paretune.search.trial import Trial, TrialStatus
+
+JOURNAL = "study.journal"
+
+
+class StudyStore:
+    """A study in a folder: an Optuna journal, to which every finished trial is one append.
+
+    Anyone may read while a search writes. Writing takes the study's lock.
+
+    Attributes:
+        folder: where it is.
+        info: what it is about.
+        base: the folder of the config, which paths in `info.config` are relative to.
+        cwd: the folder where the search was begun; user functions may live there.
+    """
+
+    def __init__(self, folder: Path, lock: StudyLock | None) -> None:
+        """Use `StudyStore.create` or `StudyStore.open`."""
+        self.folder = folder
+        self._lock = lock
+        self._storage = _journal(folder / JOURNAL)
+        self._study_id = _only_study(self._storage)
+        attrs = self._storage.get_study_user_attrs(self._study_id)
+        self.info: StudyInfo = info_from_json(attrs.get("paretune", {}))
+        places = attrs.get("places", {})
+        self.base, self.cwd = Path(places.get("base", ".")), Path(places.get("cwd", "."))
+        self._trials: list[Trial] = []
+        self._seen = 0
+
+    @staticmethod
+    def create(
+        folder: Path, info: StudyInfo, *, base: Path | None = None, lock: StudyLock | None = None
+    ) -> "StudyStore":
+        """Begin a study, for writing.
+
+        Args:
+            base: the folder that paths in `info.config` are relative to; by default the current.
+            lock: of the folder, if the caller holds it already; it passes to the store.
+
+        Raises:
+            UserError: the folder cannot be written, or holds a study already.
+        """
+        require_writable(folder)
+        lock = lock or StudyLock(folder)
+        path = folder / JOURNAL
+        try:
+            if path.exists():
+                raise UserError(f"'{folder}' holds a study already")
+            draft = path.with_suffix(".new")
+            draft.unlink(missing_ok=True)
+            storage = _journal(draft)
+            directions = [StudyDirection[m.direction.upper()] for m in info.objectives]
+            study = storage.create_new_study(directions, info.name)
+            places = {"base": str((base or Path()).resolve()), "cwd": str(Path.cwd())}
+            storage.set_study_user_attr(study, "places", places)
+            storage.set_study_user_attr(study, "paretune", info_to_json(info))
+            draft.replace(path)
+            return StudyStore(folder, lock)
+        except BaseException:
+            lock.close()
+            raise
+
+    @staticmethod
+    def open(
+        folder: Path, *, writable: bool = False, lock: StudyLock | None = None
+    ) -> "StudyStore":
+        """Open a study.
+
+        Args:
+            writable: take the lock, and cut off what a killed process left half-written.
+            lock: as for `create`.
+
+        Raises:
+            UserError: there is none, it cannot be read, or another search is writing to it.
+        """
+        path = folder / JOURNAL
+        if not path.is_file():
+            raise UserError(
+                f"no study in '{folder}': there is no {JOURNAL}; `paretune search CONFIG` makes one"
+            )
+        lock = lock or StudyLock(folder) if writable else None
+        try:
+            if writable:
+                _cut_off_half_line(path)
+            return StudyStore(folder, lock)
+        except (ValueError, KeyError, TypeError, AssertionError, OSError, UserError) as error:
+            if lock is not None:
+                lock.close()
+            raise UserError(f"cannot read the study in '{folder}': {error}") from None
+
+    def close(self) -> None:
+        """Give the lock back."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def trials(self) -> list[Trial]:
+        """All finished trials, those that another process wrote since the last call included.
+
+        Their violations are those of their best figures: the confirmed ones, if there are any.
+        """
+        frozen = self._storage.get_all_trials(self._study_id, deepcopy=False)
+        for one in frozen[self._seen :]:
+            if one.state.is_finished():
+                self._trials.append(trial_from_optuna(one))
+        self._seen = len(frozen)
+        attrs = self._storage.get_study_user_attrs(self._study_id)
+        return [self._completed(trial, attrs) for trial in self._trials]
+
+    def searched_trials(self) -> list[Trial]:
+        """The same with the figures that the search saw, as if nothing had been confirmed."""
+        self.trials()
+        return [self._completed(trial, {}) for trial in self._trials]
+
+    def record(self, trial: Trial, sampler_attrs: Mapping[str, Any] | None = None) -> Trial:
+        """Write a finished trial; when this returns, it is on the disk.
+
+        Args:
+            trial: its number is ignored.
+            sampler_attrs: what the sampler noted on it, JSON values.
+
+        Returns:
+            the trial with its number and its violations.
+        """
+        self._require_lock()
+        frozen = trial_to_optuna(trial, self.info, sampler_attrs or {})
+        try:
+            trial_id = self._storage.create_new_trial(self._study_id, template_trial=frozen)
+        except OSError as error:
+            raise UserError(f"cannot write to the study in '{self.folder}': {error}") from error
+        numbered = replace(trial, number=self._storage.get_trial_number_from_id(trial_id))
+        if self._seen == numbered.number:
+            self._trials.append(numbered)
+            self._seen += 1
+        return self._completed(numbered, {})
+
+    def sampler_attrs(self) -> dict[int, Mapping[str, Any]]:
+        """Trial number to what the sampler noted on it."""
+        frozen = self._storage.get_all_trials(self._study_id, deepcopy=False)
+        return {one.number: one.system_attrs for one in frozen}
+
+    def set_confirmed(self, number: int, measurements: Mapping[str, Measurement]) -> None:
+        """Write what a front member measured after the search."""
+        self._set(f"confirmed:{number}", measurements_to_json(measurements))
+
+    def set_test(self, number: int, measurements: Mapping[str, Measurement]) -> None:
+        """Write what a front member measured on the test split."""
+        self._set(f"test:{number}", measurements_to_json(measurements))
+
+    @property
+    def hypervolume_reference(self) -> tuple[float, ...] | None:
+        """The point up to which the hypervolume counts, less is better; None before it is fixed."""
+        found = self._storage.get_study_user_attrs(self._study_id).get("hypervolume_reference")
+        return None if found is None else tuple(found)
+
+    def set_hypervolume_reference(self, point: tuple[float, ...]) -> None:
+        self._set("hypervolume_reference", list(point))
+
+    def require_same(self, identity: Mapping[str, str]) -> None:
+        """Refuse to go on with another model, other data or another space.
+
+        Raises:
+            UserError: names every difference.
+        """
+        known = self.info.identity
+        lines = [
+            f"  {key}: was {known.get(key, 'absent')}, is now {identity.get(key, 'absent')}"
+            for key in dict.fromkeys((*known, *identity))
+            if known.get(key) != identity.get(key)
+        ]
+        if lines:
+            raise UserError(
+                f"the study in '{self.folder}' is about something else; undo the difference or"
+                " choose another output folder:\n" + "\n".join(lines)
+            )
+
+    def _completed(self, trial: Trial, attrs: Mapping[str, Any]) -> Trial:
+        confirmed = attrs.get(f"confirmed:{trial.number}")
+        test = attrs.get(f"test:{trial.number}")
+        if confirmed is not None or test is not None:
+            trial = replace(
+                trial,
+                confirmed=measurements_from_json(confirmed or {}),
+                test=measurements_from_json(test or {}),
+            )
+        if trial.status is not TrialStatus.COMPLETE or not self.info.constraints:
+            return trial
+        figures = trial.figures
+        broken = tuple(str(c) for c in self.info.constraints if c.violation(figures) > 0)
+        return replace(trial, violations=broken)
+
+    def _set(self, key: str, value: Any) -> None:
+        self._require_lock()
+        self._storage.set_study_user_attr(self._study_id, key, value)
+
+    def _require_lock(self) -> None:
+        if self._lock is None:
+            raise RuntimeError("the study was opened for reading")
+
+
+class _HeldAlready(JournalFileOpenLock):
+    """The journal's own lock outlives a killed process; the study's lock does its work."""
+
+    def acquire(self) -> bool:
+        return True
+
+    def release(self) -> None:
+        pass
+
+
+def require_writable(folder: Path) -> None:
+    """Make the folder and a file in it.
+
+    Raises:
+        UserError: that is not possible.
+    """
+    probe = folder / f".probe-{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise UserError(f"cannot write to the folder '{folder}': {error.strerror}") from None
+
+
+def _journal(path: Path) -> JournalStorage:
+    hush_optuna()
+    return JournalStorage(JournalFileBackend(str(path), lock_obj=_HeldAlready(str(path))))
+
+
+def _only_study(storage: JournalStorage) -> int:
+    studies = storage.get_all_studies()
+    if len(studies) != 1:
+        raise UserError(f"its journal holds {len(studies)} studies instead of one")
+    return storage.get_study_id_from_name(studies[0].study_name)
+
+
+def _cut_off_half_line(path: Path) -> None:
+    """Optuna skips a half-written last line when it reads, but appends the next one to it."""
+    data = path.read_bytes()
+    whole = data.rfind(b"\n") + 1
+    if whole < len(data):
+        with path.open("r+b") as file:
+            file.truncate(whole)
+            os.fsync(file.fileno())
