@@ -45,9 +45,11 @@ class Int8Plan:
 def plan_int8(graph: Graph, layers: frozenset[str], ranges: Mapping[str, Range]) -> Int8Plan:
     """Let the operators between int8 layers follow into int8.
 
-    An operator follows if all tensors that it reads were written as uint8 and at least one of its
-    readers reads uint8. A tensor that only float nodes read is written as float by `MatMul` and
-    `Gemm`; a convolution has no kernel for that, so it always writes uint8.
+    An operator follows if all tensors that it reads exist as uint8, because they were written so
+    or because an int8 layer reads them, too, and if at least one of its readers reads uint8.
+
+    A tensor that only float nodes read is written as float by `MatMul` and `Gemm`; a convolution
+    has no kernel for that, so it always writes uint8.
 
     Args:
         graph: clean.
@@ -55,7 +57,8 @@ def plan_int8(graph: Graph, layers: frozenset[str], ranges: Mapping[str, Range])
         ranges: of the calibrated tensors.
     """
     written: dict[str, str] = {}
-    available: set[str] = set()
+    # What an int8 layer reads is rounded to uint8 in any case, whoever wrote it.
+    available = {node.input[0] for node in graph.nodes if node.name in layers}
     for node in graph.nodes:
         if node.name in layers or _can_follow(graph, node, available):
             target = _effective_output(graph, node, ranges)

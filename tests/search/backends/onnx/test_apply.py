@@ -108,6 +108,20 @@ def test_int8_between_layers_follows(zoo: Zoo, tmp_path: Path) -> None:
     assert _float_tensors_read_by(first.path, {"GlobalAveragePool", "Flatten"}) == 0
 
 
+def test_an_add_follows_when_an_int8_layer_reads_its_float_operand_too(
+    zoo: Zoo, tmp_path: Path
+) -> None:
+    prepared = zoo("cnn")
+    float_stem = Policy.of(
+        {
+            layer.name: Choice(Precision.FP32 if layer.name == "stem" else Precision.INT8)
+            for layer in prepared.layers
+        }
+    )
+    artifact = prepared.apply(float_stem, tmp_path / "candidate.onnx")
+    assert _float_tensors_read_by(artifact.path, {"Add"}) == 0
+
+
 def _float_tensors_read_by(path: Path, kinds: set[str]) -> int:
     graph = onnx.load(path).graph
     dequantized = {n.output[0] for n in graph.node if n.op_type == "DequantizeLinear"}
