@@ -189,10 +189,15 @@ class Config(Section):
         return self._base
 
     @property
-    def wanted(self) -> tuple[str, ...]:
-        """Names of all metrics to measure: objectives, constrained ones, and `metrics`."""
+    def sought(self) -> tuple[str, ...]:
+        """Names of the metrics that decide: objectives and constrained ones."""
         constrained = (constraint.metric for constraint in self.constraints)
-        return tuple(dict.fromkeys((*self.objectives, *constrained, *self.metrics)))
+        return tuple(dict.fromkeys((*self.objectives, *constrained)))
+
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """Names of all metrics to measure: those sought, and `metrics`."""
+        return tuple(dict.fromkeys((*self.sought, *self.metrics)))
 
     @property
     def configured_evaluators(self) -> list[dict[str, Any]]:

@@ -5,9 +5,7 @@ import importlib.util
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from paretune.errors import UserError
 
@@ -15,30 +13,31 @@ USER_MISTAKE = 2
 """The exit code by which the exporting process says that the message is for the user."""
 
 
-def resolve_model(spec: str | Callable[[], Any], base: Path, cache: Path) -> Path:
+def resolve_model(spec: str, base: Path, cache: Path, *, first: bool = False) -> Path:
     """Find or make the ONNX file.
 
     A module is exported once and kept in `cache`; it is exported again when the source file of its
     function has changed.
 
     Args:
-        spec: path of a `.onnx` file, relative to `base` or to the current folder;
-            `package.module:function`; or a function. A function returns what
-            `paretune.search.export.export_model` takes.
+        spec: path of a `.onnx` file, relative to `base` or to the current folder, or
+            `package.module:function`, which returns what `paretune.search.export.export_model`
+            takes.
         base: folder of the config.
         cache: where an exported model is kept.
+        first: take what was exported first, also if the source has changed since: the model that
+            the study in this folder is about.
 
     Raises:
         UserError: there is no such file or function, or the export fails.
     """
-    if callable(spec):
-        from paretune.search.export import export_model
-
-        cache.mkdir(parents=True, exist_ok=True)
-        return export_model(spec(), cache / "exported.onnx")
     if ":" not in spec or spec.endswith(".onnx"):
         return _existing(spec, base)
-    target = cache / f"exported-{_key(spec)}.onnx"
+    name = f"exported-{hashlib.sha256(spec.encode()).hexdigest()[:8]}"
+    exported = sorted(cache.glob(f"{name}-*.onnx"), key=lambda path: path.stat().st_mtime)
+    if first and exported:
+        return exported[0]
+    target = cache / f"{name}-{_source_hash(spec)}.onnx"
     return target if target.is_file() else _export(spec, target)
 
 
@@ -54,9 +53,9 @@ def _existing(spec: str, base: Path) -> Path:
     )
 
 
-def _key(spec: str) -> str:
-    """Changes with the function's name and with the source file that it is in."""
-    digest = hashlib.sha256(spec.encode())
+def _source_hash(spec: str) -> str:
+    """Changes with the source file that the function is in."""
+    digest = hashlib.sha256()
     try:
         found = importlib.util.find_spec(spec.partition(":")[0])
     except (ImportError, ValueError):

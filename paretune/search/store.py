@@ -7,13 +7,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.study import StudyDirection
 
 from paretune.errors import UserError
 from paretune.evaluators import Measurement
 from paretune.search.info import StudyInfo
+from paretune.search.journal import cut_off_half_line, only_study, open_journal
 from paretune.search.lock import StudyLock
 from paretune.search.records import (
     info_from_json,
@@ -23,7 +22,6 @@ from paretune.search.records import (
     trial_from_optuna,
     trial_to_optuna,
 )
-from paretune.search.samplers import hush_optuna
 from paretune.search.trial import Trial, TrialStatus
 
 JOURNAL = "study.journal"
@@ -45,8 +43,8 @@ class StudyStore:
         """Use `StudyStore.create` or `StudyStore.open`."""
         self.folder = folder
         self._lock = lock
-        self._storage = _journal(folder / JOURNAL)
-        self._study_id = _only_study(self._storage)
+        self._storage = open_journal(folder / JOURNAL)
+        self._study_id = only_study(self._storage)
         attrs = self._storage.get_study_user_attrs(self._study_id)
         self.info: StudyInfo = info_from_json(attrs.get("paretune", {}))
         places = attrs.get("places", {})
@@ -75,7 +73,7 @@ class StudyStore:
                 raise UserError(f"'{folder}' holds a study already")
             draft = path.with_suffix(".new")
             draft.unlink(missing_ok=True)
-            storage = _journal(draft)
+            storage = open_journal(draft)
             directions = [StudyDirection[m.direction.upper()] for m in info.objectives]
             study = storage.create_new_study(directions, info.name)
             places = {"base": str((base or Path()).resolve()), "cwd": str(Path.cwd())}
@@ -108,7 +106,7 @@ class StudyStore:
         lock = lock or StudyLock(folder) if writable else None
         try:
             if writable:
-                _cut_off_half_line(path)
+                cut_off_half_line(path)
             return StudyStore(folder, lock)
         except (ValueError, KeyError, TypeError, AssertionError, OSError, UserError) as error:
             if lock is not None:
@@ -236,16 +234,6 @@ class StudyStore:
             raise RuntimeError("the study was opened for reading")
 
 
-class _HeldAlready(JournalFileOpenLock):
-    """The journal's own lock outlives a killed process; the study's lock does its work."""
-
-    def acquire(self) -> bool:
-        return True
-
-    def release(self) -> None:
-        pass
-
-
 def require_writable(folder: Path) -> None:
     """Make the folder and a file in it.
 
@@ -259,25 +247,3 @@ def require_writable(folder: Path) -> None:
         probe.unlink()
     except OSError as error:
         raise UserError(f"cannot write to the folder '{folder}': {error.strerror}") from None
-
-
-def _journal(path: Path) -> JournalStorage:
-    hush_optuna()
-    return JournalStorage(JournalFileBackend(str(path), lock_obj=_HeldAlready(str(path))))
-
-
-def _only_study(storage: JournalStorage) -> int:
-    studies = storage.get_all_studies()
-    if len(studies) != 1:
-        raise UserError(f"its journal holds {len(studies)} studies instead of one")
-    return storage.get_study_id_from_name(studies[0].study_name)
-
-
-def _cut_off_half_line(path: Path) -> None:
-    """Optuna skips a half-written last line when it reads, but appends the next one to it."""
-    data = path.read_bytes()
-    whole = data.rfind(b"\n") + 1
-    if whole < len(data):
-        with path.open("r+b") as file:
-            file.truncate(whole)
-            os.fsync(file.fileno())

@@ -66,7 +66,7 @@ class Study:
         Raises:
             UserError: something cannot be loaded, or differs from what the study measured.
         """
-        bench = Workbench.open(self.config(), self._data)
+        bench = Workbench.open(self.config(), self._data, first=True)
         try:
             self._store.require_same(bench.identity)
         except UserError:

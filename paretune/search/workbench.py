@@ -55,17 +55,18 @@ class Workbench:
         self.info = info
 
     @staticmethod
-    def open(config: Config, data: Any = None) -> "Workbench":
+    def open(config: Config, data: Any = None, *, first: bool = False) -> "Workbench":
         """Load and prepare all that `config` names; the cheap checks come first.
 
         Args:
             data: splits, or a function that returns them, instead of `config.data`.
+            first: take the model that the study began with, also if its source has changed since.
 
         Raises:
             UserError: something in the config, the model or the data is unusable.
         """
         metrics = declared_metrics(config)
-        prepared, space, splits = prepare(config, data)
+        prepared, space, splits = prepare(config, data, first=first)
         objectives = tuple(metrics[name] for name in config.objectives)
         wanted = tuple(metrics[name] for name in config.wanted)
         info = StudyInfo(
@@ -138,11 +139,13 @@ def declared_metrics(config: Config) -> dict[str, Metric]:
     return metrics
 
 
-def prepare(config: Config, data: Any = None) -> tuple[Prepared, Space, Splits]:
+def prepare(
+    config: Config, data: Any = None, *, first: bool = False
+) -> tuple[Prepared, Space, Splits]:
     """The prepared model, its space, and the data; all but the evaluators of a workbench.
 
     Args:
-        data: as for `Workbench.open`.
+        data, first: as for `Workbench.open`.
 
     Raises:
         UserError: something in the config, the model or the data is unusable.
@@ -151,7 +154,7 @@ def prepare(config: Config, data: Any = None) -> tuple[Prepared, Space, Splits]:
     backend = load_backend(config)
     cache = config.output / "cache"
     splits = load_splits(config.data) if data is None else _splits(data)
-    path = resolve_model(config.model, config.base, cache)
+    path = resolve_model(config.model, config.base, cache, first=first)
     check_splits(splits, path)
     prepared = backend.prepare(path, splits.calibration, cache, config.backend.options)
     space = build_space(
@@ -161,8 +164,8 @@ def prepare(config: Config, data: Any = None) -> tuple[Prepared, Space, Splits]:
         config.space.precision,
         config.space.sparsity,
         config.space.rules,
-        # What only makes the file smaller is worth trying only if somebody looks at a size.
-        storage=any(metrics[name].unit == "bytes" for name in config.wanted),
+        # What only makes the file smaller is worth trying only if the search is after a size.
+        storage=any(metrics[name].unit == "bytes" for name in config.sought),
         grain=config.space.grain,
     )
     return prepared, space, splits

@@ -101,6 +101,27 @@ def test_a_study_is_found_from_elsewhere(project: Path, monkeypatch: pytest.Monk
     ]
 
 
+@pytest.mark.filterwarnings(
+    "ignore:The ``noload`` loader strategy is deprecated:sqlalchemy.exc.SADeprecationWarning"
+)
+def test_sync_catches_up_with_a_search_that_ran_without_mlflow(project: Path) -> None:
+    from mlflow import MlflowClient
+
+    uri = f"sqlite:///{project / 'mlflow.db'}"
+    paretune("search", "tiny.yaml", "--trials", "4", "--no-mlflow")
+    first = paretune("sync", "tiny.yaml", "--uri", uri, "--no-models")
+    assert first.exit_code == 0, first.output
+    second = paretune("sync", "runs/tiny", "--uri", uri)
+    assert second.stdout == first.stdout
+    run_id = first.stdout.split()[2]
+    client = MlflowClient(uri)
+    experiment = client.get_run(run_id).info.experiment_id
+    runs = client.search_runs([experiment])
+    members = json.loads(paretune("front", "tiny.yaml", "--json").stdout)
+    assert len(runs) == 1 + len(members)
+    assert len(client.search_logged_models([experiment])) == len(members)
+
+
 def test_the_space_is_shown(project: Path) -> None:
     found = json.loads(paretune("space", "tiny.yaml", "--json").stdout)
     assert [layer["name"] for layer in found["layers"]] == [
