@@ -2,11 +2,13 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from paretune.errors import UserError
@@ -57,7 +59,7 @@ def test_export_names_inputs_outputs_and_layers(tmp_path: Path) -> None:
     path = export_model((module, example), tmp_path / "model.onnx")
     rng = np.random.default_rng(0)
     for size in (1, 3, 7):
-        inputs = {
+        inputs: dict[str, NDArray[Any]] = {
             "ids": rng.integers(0, 20, (size, 5)),
             "mask": rng.random((size, 5)).astype(np.float32),
         }
