@@ -78,7 +78,11 @@ def run_search(
         if config.tracking.active:
             from paretune.search.tracking import MlflowTracker
 
-            told.append(MlflowTracker(config.tracking, bench.apply, notices.print))
+            def warn(text: str) -> None:
+                # An error's brackets are no markup.
+                notices.print(text, markup=False)
+
+            told.append(MlflowTracker(config.tracking, bench.apply, warn))
         interrupt = stack.enter_context(
             Interrupt(
                 lambda: notices.print(

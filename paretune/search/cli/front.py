@@ -22,13 +22,11 @@ def front(
 
         paretune front runs/digits --csv > front.csv
     """
-    import json
-
     from paretune.errors import UserError
     from paretune.search.cli.console import make_console
     from paretune.search.store import StudyStore
     from paretune.search.study import find_study
-    from paretune.search.table import front_table
+    from paretune.search.table import front_table, to_json
     from paretune.search.terminal import print_front
 
     if as_json and as_csv:
@@ -37,10 +35,7 @@ def front(
     trials = store.trials()
     table = front_table(store.info, trials)
     if as_json:
-        members = json.loads(table.to_json(orient="records"))
-        for member in members:
-            member["policy"] = json.loads(member["policy"])
-        typer.echo(json.dumps(members, indent=2))
+        typer.echo(to_json(table))
     elif as_csv:
         typer.echo(table.to_csv(index=False), nl=False)
     else:
