@@ -1,6 +1,5 @@
 """Finding a user's own Python object by its spelling, `package.module:name`."""
 
-import difflib
 import importlib
 import sys
 import traceback
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from paretune.errors import UserError
+from paretune.names import hint
 
 
 def import_object(spec: str, *, what: str) -> Callable[..., Any]:
@@ -31,9 +31,7 @@ def import_object(spec: str, *, what: str) -> Callable[..., Any]:
     for part in name.split("."):
         if not hasattr(target, part):
             known = [n for n in dir(target) if not n.startswith("_")]
-            near = difflib.get_close_matches(part, known, n=1)
-            hint = f"; did you mean '{near[0]}'?" if near else ""
-            raise UserError(f"{what}: '{module_name}' has no '{name}'{hint}")
+            raise UserError(f"{what}: '{module_name}' has no '{name}'{hint(part, known)}")
         target = getattr(target, part)
     if not callable(target):
         kind = type(target).__name__

@@ -1,12 +1,12 @@
 """Plugins by entry point: other people's packages add one without touching this one."""
 
-import difflib
 from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from paretune.errors import UserError
 from paretune.importing import describe
+from paretune.names import nearest
 
 
 def find_plugins(group: str) -> Mapping[str, EntryPoint]:
@@ -34,11 +34,7 @@ def load_plugin(group: str, name: str) -> Any:
     """
     found = find_plugins(group)
     if name not in found:
-        near = difflib.get_close_matches(name, found, n=1)
-        hint = f" (did you mean '{near[0]}'?)" if near else ""
-        raise UserError(
-            f"no plugin '{name}' for '{group}'{hint}; installed are: {', '.join(found) or 'none'}"
-        )
+        raise UserError(f"no plugin '{name}' for '{group}'{nearest(name, found)}")
     return _load(found[name])
 
 

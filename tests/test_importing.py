@@ -54,7 +54,7 @@ def test_finds_a_function_in_the_working_folder() -> None:
         ("their own:add", "not of the form"),
         ("their_own.py:add", "no module 'their_own.py'"),
         ("no_such_package.data:add", "no module 'no_such_package'.*working folder .*Python path"),
-        ("their_own:ad", "'their_own' has no 'ad'; did you mean 'add'"),
+        ("their_own:ad", "'their_own' has no 'ad'; nearest is 'add'"),
         ("their_own:NUMBER", "must be a function, but it is of type int"),
         (
             "needs_more:f",

@@ -48,10 +48,10 @@ def test_a_name_taken_twice_names_both_owners(install: Install) -> None:
 def test_an_unknown_name_gets_the_nearest(install: Install) -> None:
     install("thermo", "heat = thermo_mod:Heat\ncold = thermo_mod:Cold")
     with pytest.raises(
-        UserError, match=r"no plugin 'haet'.*did you mean 'heat'.*installed are: cold, heat"
+        UserError, match=r"no plugin 'haet'.*nearest is 'heat'; allowed are cold, heat"
     ):
         load_plugin("test.group", "haet")
-    with pytest.raises(UserError, match="installed are: none"):
+    with pytest.raises(UserError, match="allowed are none"):
         load_plugin("test.empty", "heat")
 
 

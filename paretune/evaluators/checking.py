@@ -1,6 +1,5 @@
 """Does the data fit the model? Checked once, before anything runs for hours."""
 
-import difflib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import numpy as np
 from paretune.errors import UserError
 from paretune.evaluators.data import Array, Batch, Splits
 from paretune.evaluators.signature import ModelInput, model_inputs
+from paretune.names import hint
 
 
 def check_splits(splits: Splits, model: Path) -> None:
@@ -48,9 +48,9 @@ def _check_batch(where: str, batch: Batch, inputs: Sequence[ModelInput]) -> int:
     listed = ", ".join(str(given) for given in inputs)
     for name in batch.inputs:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f" (did you mean '{near[0]}'?)" if near else ""
-            raise UserError(f"{where}: the model has no input '{name}'{hint}; it takes {listed}")
+            raise UserError(
+                f"{where}: the model has no input '{name}'{hint(name, known)}; it takes {listed}"
+            )
     for given in inputs:
         if given.required and given.name not in batch.inputs:
             raise UserError(f"{where} lacks the input '{given.name}'; the model takes {listed}")

@@ -1,6 +1,5 @@
 """The evaluators of a study together: which metrics there are, and measuring the wanted ones."""
 
-import difflib
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -18,8 +17,9 @@ from paretune.evaluators.evaluator import (
 )
 from paretune.evaluators.measurement import Measurement
 from paretune.evaluators.metric import Metric
-from paretune.evaluators.options import parse_options
+from paretune.names import nearest
 from paretune.plugins import find_plugins, load_plugin
+from paretune.validation import parse_options
 
 GROUP = "paretune.evaluators"
 
@@ -133,11 +133,7 @@ def find_metrics(declared: Mapping[str, Metric], names: Sequence[str]) -> tuple[
     """
     for name in names:
         if name not in declared:
-            near = difflib.get_close_matches(name, declared, n=1)
-            hint = f" (did you mean '{near[0]}'?)" if near else ""
-            raise UserError(
-                f"unknown metric '{name}'{hint}; the evaluators measure {', '.join(declared)}"
-            )
+            raise UserError(f"unknown metric '{name}'{nearest(name, declared)}")
     return tuple(declared[name] for name in dict.fromkeys(names))
 
 

@@ -20,12 +20,12 @@ from pydantic import (
 )
 
 from paretune.errors import UserError
-from paretune.search.config_errors import explain, reading
 from paretune.search.constraint import Constraint
 from paretune.search.duration import parse_duration
 from paretune.search.yaml_file import read_yaml
 from paretune.spaces import Channel, LayerRule, Precision, parse_precision, parse_sparsity
 from paretune.spaces import Sparsity as AnySparsity
+from paretune.validation import explain, reading
 
 DEFAULT_TRIALS = 200
 

@@ -19,8 +19,8 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from paretune.errors import UserError
+from paretune.names import nearest
 from paretune.plugins import find_plugins, load_plugin
-from paretune.search.config_errors import nearest
 
 SAMPLERS = "paretune.samplers"
 

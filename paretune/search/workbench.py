@@ -12,10 +12,10 @@ from paretune.evaluators.fingerprint import fingerprint
 from paretune.evaluators.loading import as_splits, load_splits
 from paretune.evaluators.suite import EvaluatorSuite
 from paretune.importing import call_object
+from paretune.names import nearest
 from paretune.plugins import load_plugin
 from paretune.search.backends import Backend, Prepared
 from paretune.search.config import Config
-from paretune.search.config_errors import nearest
 from paretune.search.environment import environment
 from paretune.search.identity import identity
 from paretune.search.info import StudyInfo

@@ -199,7 +199,9 @@ def test_another_output_with_positions(tmp_path: Path) -> None:
 
 
 def test_an_unknown_output(context: EvaluationContext) -> None:
-    with pytest.raises(UserError, match=r"no output 'logit' .did you mean 'logits'.*it has logits"):
+    with pytest.raises(
+        UserError, match=r"no output 'logit'; nearest is 'logits'; allowed are logits"
+    ):
         measure(context, context.reference, ALL, output="logit")
 
 

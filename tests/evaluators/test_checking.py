@@ -52,7 +52,7 @@ def with_inputs(**changes: Any) -> Batch:
     ("batch", "message"),
     [
         (with_inputs(mask=None), "batch 0 of 'search' lacks the input 'mask'; .*takes 'ids' int64"),
-        (with_inputs(mask=None, mmask=MASK), "no input 'mmask' .did you mean 'mask'"),
+        (with_inputs(mask=None, mmask=MASK), "no input 'mmask'; nearest is 'mask'"),
         (with_inputs(ids=IDS.astype(np.int32)), "'ids' has dtype int32, but the model takes int64"),
         (with_inputs(mask=MASK.astype(np.float64)), r"dtype float64.*astype\(np.float32\)"),
         (with_inputs(ids=IDS[0]), r"'ids' has shape \(7,\), but the model takes 'ids' int64"),

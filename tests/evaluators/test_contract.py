@@ -16,8 +16,8 @@ from paretune.evaluators import (
     EvaluatorPlugin,
     Measurement,
 )
-from paretune.evaluators.options import parse_options
 from paretune.plugins import find_plugins, load_plugin
+from paretune.validation import parse_options
 
 GROUP = "paretune.evaluators"
 
@@ -82,7 +82,9 @@ def test_options_round_trip_through_json(
 
 
 def test_unknown_options_are_refused(plugin: EvaluatorPlugin[Any], name: str) -> None:
-    with pytest.raises(UserError, match=f"evaluator '{name}': unknown key 'no_such_option'"):
+    with pytest.raises(
+        UserError, match=f"evaluator '{name}': no_such_option: unknown key 'no_such_option'"
+    ):
         parse_options(plugin.Options, {"no_such_option": 1}, f"evaluator '{name}'")
 
 

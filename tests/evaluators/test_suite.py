@@ -71,7 +71,7 @@ def test_starts_only_what_is_needed(
     [
         (
             [{"type": "acuracy"}],
-            "no plugin 'acuracy' .*did you mean 'accuracy'.*: accuracy, latency",
+            "no plugin 'acuracy' .*nearest is 'accuracy'; allowed are accuracy, latency",
         ),
         (
             [{"type": "size"}, {"type": "size"}],
@@ -79,16 +79,16 @@ def test_starts_only_what_is_needed(
         ),
         (
             [{"type": "latency", "options": {"thread": 1, "batch": 0}}],
-            r"'latency': 'batch' is 0, but: input should be greater.*; unknown key 'thread'"
-            r" .did you mean 'threads'..; allowed are threads, batch",
+            r"'latency': batch: must be greater than or equal to 1, but got 0\n"
+            r".*unknown key 'thread'; nearest is 'threads'; allowed are threads, batch",
         ),
         (
             [{"type": "latency", "options": {"threads": "many"}}],
-            "'threads' is 'many', but: input should be a valid integer",
+            "threads: must be a whole number, but got 'many'",
         ),
         (
             [{"type": "accuracy", "options": {"functions": {"f": {"direction": "up"}}}}],
-            "'functions.f.function' is missing; 'functions.f.direction' is 'up', but",
+            "'functions.f.function' is missing\n.*functions.f.direction: .* but got 'up'",
         ),
         (
             [{"type": "accuracy", "options": {"functions": {"accuracy": _F}}}],
@@ -96,11 +96,11 @@ def test_starts_only_what_is_needed(
         ),
         (
             [{"type": "accuracy", "options": {"functions": {"f": {**_F, "units": "x"}}}}],
-            "unknown key 'functions.f.units'",
+            "functions.f.units: unknown key 'units'; nearest is 'unit'",
         ),
         (
             [{"type": "accuracy", "options": {"functions": {"f": {**_F, "function": 3}}}}],
-            "'functions.f.function' is 3, but: must be 'package.module:function' or a function$",
+            "functions.f.function: must be 'package.module:function' or a function, but got 3$",
         ),
     ],
 )
@@ -114,7 +114,7 @@ def test_mistakes_in_the_configuration(
 def test_an_unknown_metric(context: EvaluationContext) -> None:
     with pytest.raises(
         UserError,
-        match=r"unknown metric 'latency' .did you mean 'latency_ms'.*accuracy, accuracy_d",
+        match=r"unknown metric 'latency'; nearest is 'latency_ms'; allowed are accuracy, acc",
     ):
         EvaluatorSuite.create([], ["accuracy", "latency"], context)
 

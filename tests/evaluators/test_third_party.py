@@ -81,5 +81,5 @@ def test_a_package_with_an_entry_point_is_enough(tmp_path: Path) -> None:
         "K",
         "300.0 ['size', 'thermometer']",
         "closed",
-        "evaluator 'thermometer': 'kelvin' is -1, but: input should be greater than or equal to 0",
+        "evaluator 'thermometer': kelvin: must be greater than or equal to 0, but got -1",
     ]

@@ -253,7 +253,7 @@ def _nothing(project: Path) -> None:
         (_nothing, {"backend": {"type": "onx"}}, "no plugin 'onx'.*'onnx'"),
         (_nothing, {"backend": {"type": "onnx", "calibrate": "x"}}, "calibrat"),
         (_nothing, {"space": {"layers": {"re:conv9": {}}}}, "'re:conv9' matches no layer"),
-        (_nothing, {"data": "tiny_data:dada"}, "has no 'dada'; did you mean 'data'"),
+        (_nothing, {"data": "tiny_data:dada"}, "has no 'dada'; nearest is 'data'"),
         (_nothing, {"data": "tiny_data:broken"}, "RuntimeError: disk on fire"),
         (_nothing, {"data": "tiny_data:missing_split"}, "the split 'test' is missing"),
         (_nothing, {"data": "tiny_data:no_samples"}, "the split 'test' has no samples"),

@@ -1,6 +1,5 @@
 """The plugin `accuracy`: what can be set, and which metrics that gives."""
 
-import difflib
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
@@ -14,6 +13,7 @@ from paretune.evaluators.inference import default_threads
 from paretune.evaluators.metric import Direction, Metric
 from paretune.evaluators.signature import model_outputs
 from paretune.importing import import_object, spell
+from paretune.names import nearest
 
 BUILT_IN = (
     Metric("accuracy", "", "maximize", "Share of samples whose largest score is at the target"),
@@ -49,7 +49,7 @@ class FunctionOptions(EvaluatorOptions):
     def _function(cls, function: Any) -> Any:
         if isinstance(function, str) or callable(function):
             return function
-        raise ValueError("must be 'package.module:function' or a function")
+        raise ValueError(f"must be 'package.module:function' or a function, but got {function!r}")
 
     @field_serializer("function")
     def _spelling(self, function: str | Callable[..., Any]) -> str:
@@ -108,11 +108,9 @@ class AccuracyPlugin:
         outputs = model_outputs(context.reference.path)
         output = options.output or outputs[0]
         if output not in outputs:
-            near = difflib.get_close_matches(output, outputs, n=1)
-            hint = f" (did you mean '{near[0]}'?)" if near else ""
             raise UserError(
-                f"evaluator 'accuracy': the model has no output '{output}'{hint};"
-                f" it has {', '.join(outputs)}"
+                f"evaluator 'accuracy': the model has no output '{output}'"
+                f"{nearest(output, outputs)}"
             )
         functions = {name: _user_metric(name, given) for name, given in options.functions.items()}
         threads = options.threads or default_threads()

@@ -11,7 +11,6 @@ from onnx import ModelProto
 
 from paretune.errors import UserError
 from paretune.evaluators import Batch
-from paretune.evaluators.options import parse_options
 from paretune.search.backends.onnx.assembly import Parts
 from paretune.search.backends.onnx.calibration import Statistics, calibrate, observe_shapes
 from paretune.search.backends.onnx.channels import map_channels
@@ -28,6 +27,7 @@ from paretune.search.backends.onnx.pieces import PieceStore, write_whole
 from paretune.search.backends.onnx.prepared import OnnxPrepared
 from paretune.search.backends.onnx.pruning import channel_order
 from paretune.search.backends.onnx.session import open_session, run
+from paretune.validation import parse_options
 
 FORMAT = 1
 """Raise it when artifacts change although nothing that the user gave did."""

@@ -1,8 +1,8 @@
-"""What is wrong with a config, in the user's words: the place, what was found, what is allowed."""
+"""What is wrong with a config, for people: the place, what was found, what is allowed."""
 
 import difflib
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, TypeVar, get_args
 
@@ -10,8 +10,10 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from paretune.errors import UserError
+from paretune.names import nearest
 
 _T = TypeVar("_T")
+ModelT = TypeVar("ModelT", bound=BaseModel)
 
 _EXPECTED = {
     "int": "a whole number",
@@ -58,11 +60,22 @@ def explain(error: ValidationError, model: type[BaseModel], source: str) -> str:
     return "\n".join(f"{source}: {line}" for line in lines)
 
 
-def nearest(name: str, known: Sequence[str]) -> str:
-    """`; nearest is 'x'; allowed are x, y`: the end of a message about an unknown name."""
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"; nearest is '{near[0]}'" if near else ""
-    return f"{hint}; allowed are {', '.join(known) or 'none'}"
+def parse_options(model: type[ModelT], given: Mapping[str, Any], where: str) -> ModelT:
+    """Build a plugin's options from what the config says.
+
+    Args:
+        model: the options' class.
+        given: keys and values.
+        where: names the plugin, for the messages.
+
+    Raises:
+        UserError: an unknown key (with the nearest known one), or a value that is not
+            allowed. Every mistake is named.
+    """
+    try:
+        return model.model_validate(dict(given))
+    except ValidationError as error:
+        raise UserError(explain(error, model, where)) from None
 
 
 def _line(details: ErrorDetails, model: type[BaseModel]) -> str:
@@ -88,8 +101,8 @@ def _nearest_key(model: type[BaseModel], place: Sequence[int | str]) -> str:
     # Not here, so perhaps it was put into the wrong section.
     places = {path.rpartition(".")[2]: path for path in _paths(model)}
     near = difflib.get_close_matches(str(place[-1]), list(places), n=1)
-    hint = f"; nearest is '{places[near[0]]}'" if near else ""
-    return f"{hint}; allowed are {', '.join(known)}"
+    elsewhere = f"; nearest is '{places[near[0]]}'" if near else ""
+    return f"{elsewhere}; allowed are {', '.join(known) or 'none'}"
 
 
 def _dotted(place: Sequence[int | str]) -> str:
