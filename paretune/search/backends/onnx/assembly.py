@@ -15,7 +15,11 @@ from paretune.search.backends.onnx.int8 import Int8Plan, plan_int8
 from paretune.search.backends.onnx.layers import WeightedNode
 from paretune.search.backends.onnx.operators import MOVING
 from paretune.search.backends.onnx.pieces import PieceStore
-from paretune.search.backends.onnx.quantize import int32_bias
+from paretune.search.backends.onnx.quantize import (
+    activation_parameters,
+    int32_bias,
+    least_weight_scale,
+)
 from paretune.search.backends.onnx.removal import Removal
 from paretune.search.backends.onnx.weights import (
     BITS,
@@ -64,6 +68,7 @@ class _Assembler:
     def __init__(self, parts: Parts, policy: Policy) -> None:
         self.parts = parts
         self.graph = parts.graph
+        self.mark = parts.graph.mark
         self.policy = policy
         ranges = parts.statistics.ranges
         int8 = frozenset(name for name, c in policy if c.precision is Precision.INT8)
@@ -112,7 +117,7 @@ class _Assembler:
             self._weighted(layer, layer.data, layer.weight)
             return
         self._encode(layer, choice)
-        weight = f"{layer.name}/weight"
+        weight = f"{layer.stem}weight"
         match choice.precision:
             case Precision.FP32:
                 self._weighted(layer, layer.data, weight)
@@ -150,7 +155,7 @@ class _Assembler:
         self._node("DequantizeLinear", scales, decoded, axis=layer.out_axis)
         bias = ""
         if layer.bias:
-            bias = f"{layer.name}/bias"
+            bias = f"{layer.stem}bias"
             scale = numpy_helper.to_array(self.constants[f"{weight}/scale"])
             found = int32_bias(self._constant(layer.bias), parameters.scale, scale)
             self._put(found.values, bias)
@@ -163,33 +168,32 @@ class _Assembler:
 
     def _dynamic(self, layer: WeightedNode, weight: str) -> None:
         data = layer.data
-        quantized = [f"{data}/dynamic", f"{data}/dynamic/scale", f"{data}/dynamic/zero_point"]
-        if quantized[0] not in self.made:
-            self.made.add(quantized[0])
+        dynamic = f"{data}{self.mark}dynamic"
+        quantized = [dynamic, f"{dynamic}/scale", f"{dynamic}/zero_point"]
+        if dynamic not in self.made:
+            self.made.add(dynamic)
             self.nodes.append(
-                helper.make_node(
-                    "DynamicQuantizeLinear", [data], quantized, f"{data}/DynamicQuantizeLinear"
-                )
+                helper.make_node("DynamicQuantizeLinear", [data], quantized, f"{dynamic}/node")
             )
-        stem = layer.name
+        stem = f"{layer.stem}product"
         # ONNX Runtime fuses exactly this form into one kernel.
         self.nodes.append(
             helper.make_node(
                 "MatMulInteger",
-                [quantized[0], weight, quantized[2], f"{weight}/zero_point"],
+                [dynamic, weight, quantized[2], f"{weight}/zero_point"],
                 [f"{stem}/int32"],
                 layer.name,
             )
         )
         self._node("Cast", [f"{stem}/int32"], f"{stem}/float", to=TensorProto.FLOAT)
         self._node("Mul", [quantized[1], f"{weight}/scale"], f"{stem}/scale")
-        product = f"{stem}/product" if layer.bias else layer.node.output[0]
+        product = stem if layer.bias else layer.node.output[0]
         self._node("Mul", [f"{stem}/float", f"{stem}/scale"], product)
         self._add_bias(layer, product)
 
     def _blocks(self, layer: WeightedNode, weight: str, bits: int) -> None:
         shape = self._kept_shape(layer)
-        product = f"{layer.name}/product" if layer.bias else layer.node.output[0]
+        product = f"{layer.stem}product" if layer.bias else layer.node.output[0]
         self.nodes.append(
             helper.make_node(
                 "MatMulNBits",
@@ -233,15 +237,15 @@ class _Assembler:
         if target is None:
             self.nodes.append(node)
             return
-        node.output[0] = f"{target}/raw"
+        node.output[0] = f"{target}{self.mark}raw"
         self.nodes.append(node)
-        self._round_trip(target, f"{target}/raw", target)
+        self._round_trip(target, node.output[0], target)
 
     def _int8_input(self, tensor: str) -> str:
         """The float view of `tensor` that holds only values which uint8 can represent."""
         if tensor in self.plan.written.values():
             return tensor
-        rounded = f"{tensor}/rounded"
+        rounded = f"{tensor}{self.mark}rounded"
         if rounded not in self.made:
             self.made.add(rounded)
             self._round_trip(tensor, tensor, rounded)
@@ -249,11 +253,13 @@ class _Assembler:
 
     def _round_trip(self, tensor: str, source: str, target: str) -> None:
         parameters = self.plan.parameters[tensor]
-        scale, zero_point = f"{parameters.source}/scale", f"{parameters.source}/zero_point"
+        origin = f"{parameters.source}{self.mark}"
+        scale, zero_point = f"{origin}scale", f"{origin}zero_point"
         self._put(parameters.scale, scale)
         self._put(parameters.zero_point, zero_point)
-        self._node("QuantizeLinear", [source, scale, zero_point], f"{tensor}/uint8")
-        self._node("DequantizeLinear", [f"{tensor}/uint8", scale, zero_point], target)
+        stored = f"{tensor}{self.mark}uint8"
+        self._node("QuantizeLinear", [source, scale, zero_point], stored)
+        self._node("DequantizeLinear", [stored, scale, zero_point], target)
 
     # Constants
 
@@ -269,7 +275,11 @@ class _Assembler:
         if moment is not None:
             axis = 0 if layer.depthwise else layer.in_axis
             moment = moment[self.removal.kept(layer.weight, axis, len(moment))]
-        return LayerWeights(layer, self._constant(layer.weight), moment)
+        least = None
+        if layer.bias and layer.data in self.parts.statistics.ranges:
+            scale, _ = activation_parameters(*self.parts.statistics.ranges[layer.data])
+            least = least_weight_scale(self._constant(layer.bias), scale)
+        return LayerWeights(layer, self._constant(layer.weight), moment, least)
 
     def _kept_shape(self, layer: WeightedNode) -> tuple[int, ...]:
         shape = layer.layer.weight_shape
@@ -295,7 +305,9 @@ class _Assembler:
             self.constants[name] = numpy_helper.from_array(np.asarray(array, order="C"), name)
 
     def _node(self, kind: str, inputs: Iterable[str], output: str, **values: Any) -> None:
-        self.nodes.append(helper.make_node(kind, list(inputs), [output], output, **values))
+        # Not the tensor's name alone: many exporters give it to the node that wrote it.
+        name = f"{output}{self.mark}{kind}"
+        self.nodes.append(helper.make_node(kind, list(inputs), [output], name, **values))
 
 
 def _without_body(model: ModelProto) -> ModelProto:

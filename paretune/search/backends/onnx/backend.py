@@ -12,7 +12,7 @@ from onnx import ModelProto
 from paretune.errors import UserError
 from paretune.evaluators import Batch
 from paretune.search.backends.onnx.assembly import Parts
-from paretune.search.backends.onnx.calibration import Statistics, calibrate, observe_shapes
+from paretune.search.backends.onnx.calibration import Statistics, calibrate, observe
 from paretune.search.backends.onnx.channels import map_channels
 from paretune.search.backends.onnx.cleaning import (
     clean_model,
@@ -29,7 +29,7 @@ from paretune.search.backends.onnx.pruning import channel_order
 from paretune.search.backends.onnx.session import open_session, run
 from paretune.validation import parse_options
 
-FORMAT = 1
+FORMAT = 2
 """Raise it when artifacts change although nothing that the user gave did."""
 
 
@@ -46,19 +46,21 @@ class OnnxBackend:
         """Clean the graph, find layers and groups, calibrate. See `Backend.prepare`."""
         chosen = parse_options(OnnxOptions, options, "backend")
         loaded = load_model(model)
+        if not calibration:
+            raise UserError("the calibration split holds no samples")
         fingerprint = _fingerprint(loaded, calibration, chosen)
         folder = cache / fingerprint
         folder.mkdir(parents=True, exist_ok=True)
         clean = folder / "clean.onnx"
+        sample = _sample(loaded, calibration[0])
         if clean.is_file():
             graph_model = load_model(clean)
             shapes = _read_shapes(folder / "shapes.json")
         else:
-            graph_model, shapes = _clean(loaded, _sample(loaded, calibration[0]))
+            graph_model, shapes = _clean(loaded, sample)
             write_whole(folder / "shapes.json", json.dumps(shapes).encode())
             write_whole(clean, graph_model.SerializeToString(deterministic=True))
-        batch = shapes[graph_model.graph.input[0].name][0]
-        graph = Graph(graph_model, constants_of(graph_model.graph), shapes, batch)
+        graph = Graph(graph_model, constants_of(graph_model.graph), shapes, sample.size)
         layers = find_layers(graph)
         statistics = _statistics(folder / "statistics.npz", graph, layers, calibration, chosen)
         channels = map_channels(graph, layers)
@@ -78,8 +80,9 @@ def _clean(model: ModelProto, sample: Batch) -> tuple[ModelProto, dict[str, tupl
                 " compressing it makes no sense"
             )
     clean = clean_model(model)
-    shapes = observe_shapes(clean, sample)
-    simplify_shapes(clean, shapes)
+    seen = observe(clean, sample)
+    shapes = {name: array.shape for name, array in seen.items()}
+    simplify_shapes(clean, shapes, {n for n, array in seen.items() if array.dtype == np.float32})
     after = _outputs(clean, sample)
     if not same_outputs(before, after):
         raise UserError(
@@ -90,15 +93,17 @@ def _clean(model: ModelProto, sample: Batch) -> tuple[ModelProto, dict[str, tupl
 
 
 def _outputs(model: ModelProto, sample: Batch) -> dict[str, Array]:
-    try:
-        return run(open_session(model), sample.inputs)
-    except Exception as error:  # noqa: BLE001 - ONNX Runtime's errors share no other base class
-        reason = str(error).strip().split("\n")[0]
-        raise UserError(f"ONNX Runtime cannot run the model: {reason}") from None
+    found = run(open_session(model), sample.inputs)
+    for name, value in found.items():
+        if not isinstance(value, np.ndarray):
+            raise UserError(f"the model's output '{name}' is no tensor, but {type(value).__name__}")
+    return found
 
 
 def _sample(model: ModelProto, batch: Batch) -> Batch:
     """Two samples, or the whole batch where the model fixes the batch dimension."""
+    if not batch.size:
+        raise UserError("the calibration split holds a batch without samples")
     shapes = [value.type.tensor_type.shape.dim for value in model.graph.input]
     fixed = any(shape and shape[0].HasField("dim_value") for shape in shapes)
     count = batch.size if fixed else min(2, batch.size)

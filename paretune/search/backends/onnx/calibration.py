@@ -61,7 +61,9 @@ def calibrate(
     squares: dict[str, Array] = {}
     counts: dict[str, int] = {}
     collector = HistogramCollector(method, False, 2048, 128, percentile, None)
+    samples = 0
     for batch in batches:
+        samples += batch.size
         values = {**batch.inputs, **run(session, batch.inputs)}
         for name in tensors:
             array = values[name]
@@ -82,7 +84,7 @@ def calibrate(
         if method != "minmax":
             with contextlib.redirect_stdout(io.StringIO()):
                 collector.collect({name: values[name] for name in tensors if values[name].size})
-    if not low:
+    if not samples:
         raise UserError("the calibration split holds no samples")
     ranges = {name: (low[name], high[name]) for name in low}
     if method != "minmax":
@@ -93,13 +95,13 @@ def calibrate(
     return Statistics(ranges, moments)
 
 
-def observe_shapes(model: ModelProto, batch: Batch) -> dict[str, tuple[int, ...]]:
-    """Shape of every tensor when `batch` runs through the model."""
+def observe(model: ModelProto, batch: Batch) -> dict[str, Array]:
+    """Every tensor when `batch` runs through the model."""
     produced = [name for node in model.graph.node for name in node.output if name]
     session = open_session(model, produced)
     values = run(session, batch.inputs)
-    shapes = {name: tuple(array.shape) for name, array in values.items() if hasattr(array, "shape")}
-    return shapes | {name: tuple(array.shape) for name, array in batch.inputs.items()}
+    tensors = {name: array for name, array in values.items() if isinstance(array, np.ndarray)}
+    return tensors | dict(batch.inputs)
 
 
 def _float_tensors(graph: Graph) -> list[str]:

@@ -130,7 +130,7 @@ class _Tracer:
         rank = len(self.graph.shapes.get(layer.data, ()))
         channel_axis = 1 if layer.layer.op_type.startswith("Conv") else rank - 1
         given = self.tracked.get(layer.data)
-        shared = len(self.graph.consumers[layer.weight]) > 1
+        shared = not all(self.graph.own(c) for c in (layer.weight, layer.bias) if c)
         mixes = (layer.group > 1 and not layer.depthwise) or shared
         if layer.layer.op_type == "Gather" or (given and given.axis != channel_axis) or mixes:
             self._freeze_inputs(layer.node)
@@ -154,8 +154,10 @@ class _Tracer:
     # Other nodes: True when the channels could be followed
 
     def _follow(self, node: NodeProto) -> bool:
-        if not any(name in self.tracked for name in reads(node)) or node.op_type == "Shape":
+        if not any(name in self.tracked for name in reads(node)):
             return True
+        if node.op_type == "Shape":
+            return self._ignores_channels(node)
         if node.domain or any(a.HasField("g") for a in node.attribute):
             return False
         if node.op_type in _BINARY:
@@ -166,9 +168,25 @@ class _Tracer:
         if given is None or any(name in self.tracked for name in node.input[1:]):
             return False
         moved = self._moved(node, given)
-        if moved is not None:
-            self.tracked[node.output[0]] = moved
-        return moved is not None
+        if moved is None or self._shape(node.output[0])[moved.axis] != len(moved.atoms):
+            return False
+        self.tracked[node.output[0]] = moved
+        return True
+
+    def _ignores_channels(self, shape: NodeProto) -> bool:
+        """Whether all who read the sizes of a tracked tensor take those of other axes only."""
+        given = self.tracked[shape.input[0]]
+        rank = len(self._shape(shape.input[0]))
+        values = attributes(shape)
+        axes = np.arange(rank)[values.get("start", 0) : values.get("end", rank)]
+        if given.axis not in axes:
+            return True
+        return shape.output[0] not in self.graph.outputs and all(
+            reader.op_type == "Gather"
+            and reader.input[1] in self.graph.constants
+            and given.axis not in np.ravel(axes[self.graph.constants[reader.input[1]]])
+            for reader in self.graph.consumers.get(shape.output[0], [])
+        )
 
     def _moved(self, node: NodeProto, given: Tracked) -> Tracked | None:
         """Where the channel axis of the only tracked input is in the output."""
@@ -180,7 +198,8 @@ class _Tracer:
         same_rank = len(before) == len(after)
         if kind in _UNARY or (kind in _POOL and axis == 1 and len(node.output) == 1):
             return given
-        if kind == "BatchNormalization" and axis == 1:
+        own = all(self.graph.own(name) for name in node.input[1:])
+        if kind == "BatchNormalization" and axis == 1 and own:
             for name in node.input[1:5]:
                 self.map.slices.append(Slice(name, 0, given.atoms))
             return given
@@ -229,7 +248,7 @@ class _Tracer:
             own = axis - (rank - len(shape))
             if name in self.tracked or own < 0 or shape[own] == 1:
                 continue
-            if name not in self.graph.constants or len(self.graph.consumers[name]) > 1:
+            if not self.graph.own(name) or shape[own] != len(atoms):
                 return False
             slices.append(Slice(name, own, atoms))
         for _, other in found[1:]:

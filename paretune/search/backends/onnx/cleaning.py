@@ -1,10 +1,12 @@
 """Cleaning: load a model, check it, and bring it into the one form that the backend works on."""
 
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx.inliner
 import onnxruntime as ort
 from google.protobuf.message import DecodeError
 from onnx import ModelProto, NodeProto, helper, version_converter
@@ -15,12 +17,14 @@ from paretune.search.backends.onnx.graph import (
     Array,
     attributes,
     constants_of,
+    domains,
     drop_unused_constants,
     name_after_weights,
     name_nodes,
     opset,
     put_constant,
     replace_nodes,
+    unused_name,
 )
 
 _MAX_BYTES = 2**31 - 1
@@ -81,22 +85,30 @@ def clean_model(model: ModelProto) -> ModelProto:
         # Before IR version 4 every constant was listed as an input, too, which forbids folding it.
         model.graph.input.remove(value)
     model.ir_version = max(model.ir_version, 10)
+    if model.functions:
+        # Converting a model to another opset leaves its functions behind.
+        model = onnx.inliner.inline_local_functions(model)
     name_after_weights(model)
+    # ONNX Runtime refuses two nodes of the same name.
+    name_nodes(model)
     model = _fold(_upgrade(model))
-    used = {node.domain for node in model.graph.node} | {""}
+    used = domains(model.graph.node) | {""}
     for unused in [o for o in model.opset_import if o.domain not in used]:
         model.opset_import.remove(unused)
     del model.graph.value_info[:]
     name_nodes(model)
     arrays = constants_of(model.graph)
     for node in model.graph.node:
+        _drop_trailing_blanks(node)
         if node.op_type == "Gemm":
             _canonical_gemm(model, node, arrays)
     drop_unused_constants(model)
     return model
 
 
-def simplify_shapes(model: ModelProto, shapes: dict[str, tuple[int, ...]]) -> None:
+def simplify_shapes(
+    model: ModelProto, shapes: dict[str, tuple[int, ...]], float32: Collection[str]
+) -> None:
     """Replace nodes by ones whose channel count may change later and that run in int8.
 
     A `Reshape` that only flattens (N, C, ...) becomes `Flatten`; a `ReduceMean` over height and
@@ -105,6 +117,7 @@ def simplify_shapes(model: ModelProto, shapes: dict[str, tuple[int, ...]]) -> No
     Args:
         model: changed in place.
         shapes: of every tensor, as observed; shapes of new tensors are added.
+        float32: the tensors of that type; ONNX Runtime pools no other.
     """
     constants = constants_of(model.graph)
     nodes: list[NodeProto] = []
@@ -118,14 +131,19 @@ def simplify_shapes(model: ModelProto, shapes: dict[str, tuple[int, ...]]) -> No
             nodes.append(
                 helper.make_node("Flatten", node.input[:1], node.output, node.name, axis=1)
             )
-        elif node.op_type == "ReduceMean" and len(before) == 4 and _over_space(node, constants):
+        elif (
+            node.op_type == "ReduceMean"
+            and node.input[0] in float32
+            and len(before) == 4
+            and _over_space(node, constants)
+        ):
             pooled = node.output[0]
             if not attributes(node).get("keepdims", 1):
-                pooled = f"{node.output[0]}/pooled"
+                pooled = unused_name(model, f"{node.output[0]}:pooled")
                 shapes[pooled] = (*before[:2], 1, 1)
             nodes.append(helper.make_node("GlobalAveragePool", node.input[:1], [pooled], node.name))
             if pooled != node.output[0]:
-                name = f"{node.name}/flatten"
+                name = unused_name(model, f"{node.name}:flatten")
                 nodes.append(helper.make_node("Flatten", [pooled], node.output, name, axis=1))
         else:
             nodes.append(node)
@@ -138,7 +156,12 @@ def _upgrade(model: ModelProto) -> ModelProto:
         return model
     try:
         return version_converter.convert_version(model, MIN_OPSET)
-    except (RuntimeError, ValueError, onnx.checker.ValidationError) as error:
+    except (
+        version_converter.ConvertError,
+        RuntimeError,
+        ValueError,
+        onnx.checker.ValidationError,
+    ) as error:
         raise UserError(
             f"the model has opset {opset(model)} and cannot be converted to {MIN_OPSET}:"
             f" {_first_line(error)}"
@@ -165,6 +188,16 @@ def _fold(model: ModelProto) -> ModelProto:
         return onnx.load(target)
 
 
+def _drop_trailing_blanks(node: NodeProto) -> None:
+    """Leave optional inputs and outputs out that are given as empty names.
+
+    ONNX Runtime fails on an int8 MaxPool whose indices are such a name.
+    """
+    for names in (node.input, node.output):
+        while names and not names[-1]:
+            del names[-1]
+
+
 def _canonical_gemm(model: ModelProto, node: NodeProto, constants: dict[str, Array]) -> None:
     values = attributes(node)
     weight = constants.get(node.input[1])
@@ -174,13 +207,14 @@ def _canonical_gemm(model: ModelProto, node: NodeProto, constants: dict[str, Arr
         return
     weight = weight.T if values.get("transB", 0) else weight
     if bias is not None:
-        if bias.size not in (1, weight.shape[1]):
+        row = bias.shape[-1:] in ((), (bias.size,))
+        if not row or bias.size not in (1, weight.shape[1]):
             return
         bias = np.broadcast_to(bias.reshape(-1), weight.shape[1:])
-        node.input[2] = f"{node.name}/bias"
+        node.input[2] = unused_name(model, f"{node.name}:bias")
         put_constant(model, node.input[2], bias * bias.dtype.type(values.get("beta", 1.0)))
     # A constant of the node's own: another node may read the old one as it was.
-    node.input[1] = f"{node.name}/weight"
+    node.input[1] = unused_name(model, f"{node.name}:weight")
     put_constant(model, node.input[1], weight * weight.dtype.type(values.get("alpha", 1.0)))
     del node.attribute[:]
 

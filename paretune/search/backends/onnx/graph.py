@@ -1,7 +1,7 @@
 """The clean fp32 graph: what every artifact is assembled from."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -54,6 +54,28 @@ class Graph:
                 readers.setdefault(name, []).append(node)
         return readers
 
+    @cached_property
+    def mark(self) -> str:
+        """What stands between a name of the graph and what is added to it to name something new.
+
+        A run of slashes longer than any in the graph, so that no name is given twice.
+        """
+        used = names_of(self.model.graph)
+        mark = "/"
+        while any(mark in name for name in used):
+            mark += "/"
+        return mark
+
+    def own(self, constant: str) -> bool:
+        """Whether `constant` is one that a single node reads, and nobody outside the graph."""
+        known = constant in self.constants and constant not in self.outputs
+        return known and self._readings[constant] == 1
+
+    @cached_property
+    def _readings(self) -> Mapping[str, int]:
+        """Tensor name to how often the nodes read it."""
+        return Counter(name for node in self.model.graph.node for name in reads(node))
+
     def sole_consumer(self, tensor: str) -> NodeProto | None:
         """The one node that reads `tensor`, or None if there are more or it leaves the graph."""
         readers = self.consumers.get(tensor, [])
@@ -67,6 +89,35 @@ def reads(node: NodeProto) -> Iterator[str]:
         if attribute.type == AttributeProto.GRAPH:
             for inner in attribute.g.node:
                 yield from reads(inner)
+
+
+def domains(nodes: Iterable[NodeProto]) -> set[str]:
+    """The operator sets that nodes and their subgraphs use."""
+    found: set[str] = set()
+    for node in nodes:
+        found.add(node.domain)
+        for attribute in node.attribute:
+            found |= domains(attribute.g.node)
+    return found
+
+
+def names_of(graph: GraphProto) -> set[str]:
+    """Names of all nodes and tensors, those inside subgraphs included."""
+    found = {value.name for value in (*graph.input, *graph.output)}
+    found |= {tensor.name for tensor in graph.initializer}
+    for node in graph.node:
+        found |= {node.name, *node.input, *node.output}
+        for attribute in node.attribute:
+            found |= names_of(attribute.g)
+    return found
+
+
+def unused_name(model: ModelProto, wanted: str) -> str:
+    """`wanted`, or something like it that names nothing yet."""
+    used = names_of(model.graph)
+    while wanted in used:
+        wanted += "_"
+    return wanted
 
 
 def attributes(node: NodeProto) -> dict[str, Any]:
@@ -128,10 +179,5 @@ def drop_unused_constants(model: ModelProto) -> None:
 
 
 def put_constant(model: ModelProto, name: str, array: Array) -> None:
-    """Add a constant, or replace the one of that name."""
-    tensor = numpy_helper.from_array(np.asarray(array, order="C"), name)
-    for existing in model.graph.initializer:
-        if existing.name == name:
-            existing.CopyFrom(tensor)
-            return
-    model.graph.initializer.append(tensor)
+    """Add a constant."""
+    model.graph.initializer.append(numpy_helper.from_array(np.asarray(array, order="C"), name))

@@ -22,6 +22,7 @@ class WeightedNode:
         out_axis, in_axis: axes of the weight that belong to output and input channels. For
             `Gather`, the row and the column axis.
         group: the `group` attribute of a convolution, else 1.
+        stem: how the names of all that is made for this layer start.
     """
 
     layer: Layer
@@ -32,6 +33,7 @@ class WeightedNode:
     out_axis: int
     in_axis: int
     group: int
+    stem: str
 
     @property
     def name(self) -> str:
@@ -75,7 +77,7 @@ def _weighted(graph: Graph, node: NodeProto) -> WeightedNode | None:
             out_axis, in_axis = 0, 1
         case _:
             return None
-    if bias and bias not in names:
+    if bias and (bias not in names or names[bias].ndim != 1):
         return None
     layer = Layer(
         name=node.name,
@@ -84,7 +86,10 @@ def _weighted(graph: Graph, node: NodeProto) -> WeightedNode | None:
         parameters=weight.size + (names[bias].size if bias else 0),
         macs=_macs(graph, node, weight, group),
     )
-    return WeightedNode(layer, node, data, node.input[weight_index], bias, out_axis, in_axis, group)
+    stem = f"{node.name}{graph.mark}"
+    return WeightedNode(
+        layer, node, data, node.input[weight_index], bias, out_axis, in_axis, group, stem
+    )
 
 
 def _macs(graph: Graph, node: NodeProto, weight: Array, group: int) -> int | None:

@@ -31,7 +31,7 @@ def damage(layer: WeightedNode, weight: Array, moment: Array | None) -> Array:
         return squared
     if layer.depthwise:
         axis = 0
-    elif layer.group > 1:
+    elif layer.group > 1 and layer.layer.op_type == "Conv":
         # Output channels of one convolution group read one slice of the input channels.
         per_group = moment.reshape(layer.group, -1)
         rows = np.repeat(per_group, weight.shape[0] // layer.group, axis=0)

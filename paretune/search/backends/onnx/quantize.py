@@ -39,24 +39,44 @@ def activation_parameters(low: float, high: float) -> tuple[Array, Array]:
     return np.array(scale, np.float32), np.array(zero_point, np.uint8)
 
 
-def per_channel_int8(weight: Array, axis: int) -> Quantized:
-    """Symmetric int8 in [-127, 127] with one scale for every index of `axis`."""
+def per_channel_int8(weight: Array, axis: int, least_scale: Array | None = None) -> Quantized:
+    """Symmetric int8 in [-127, 127] with one scale for every index of `axis`.
+
+    Args:
+        weight: float32.
+        axis: of the channels.
+        least_scale: shape (channels,); smaller scales are raised to it.
+    """
     others = tuple(a for a in range(weight.ndim) if a != axis)
     absmax = np.abs(weight).max(axis=others, initial=0.0).astype(np.float64)
     scale = (2 * absmax / 254).astype(np.float32)
     scale[scale < _TINY] = 1.0
+    if least_scale is not None:
+        scale = np.maximum(scale, least_scale)
     wide = np.expand_dims(scale, others)
     # ONNX Runtime divides in float32 and rounds half to even.
     values = np.clip(np.round(weight / wide), -127, 127).astype(np.int8)
     return Quantized(values, scale, np.zeros(scale.shape, np.int8))
 
 
+def least_weight_scale(bias: Array, input_scale: Array) -> Array:
+    """The float32 weight scale, shape (channels,), below which the bias overflows int32.
+
+    The weights of a channel that training switched off are tiny, but its bias need not be. The
+    factor is that of ONNX Runtime's quantizer.
+    """
+    width = 2 * float(np.iinfo(np.int32).max)
+    least = 1.0001 * 2 * np.abs(bias.astype(np.float64)) / width / float(input_scale)
+    return np.minimum(least, np.finfo(np.float32).max).astype(np.float32)
+
+
 def int32_bias(bias: Array, input_scale: Array, weight_scale: Array) -> Quantized:
     """Bias at the scale of the accumulator, shape (channels,)."""
     scale = (input_scale * weight_scale).astype(np.float32)
-    values = np.round(bias / scale)
+    # In float64: float32 does not hold all of int32.
+    values = np.round(bias.astype(np.float64) / scale.astype(np.float64))
     limit = np.iinfo(np.int32)
-    values = np.clip(values.astype(np.float64), limit.min, limit.max).astype(np.int32)
+    values = np.clip(values, limit.min, limit.max).astype(np.int32)
     return Quantized(values, scale, np.zeros(scale.shape, np.int32))
 
 

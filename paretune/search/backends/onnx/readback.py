@@ -92,7 +92,7 @@ class _Reader:
         return Channel(amount) if amount else Dense()
 
     def _stored_shape(self, layer: WeightedNode) -> Array:
-        return numpy_helper.to_array(self.constants[f"{layer.name}/weight/shape"])
+        return numpy_helper.to_array(self.constants[f"{layer.stem}weight/shape"])
 
     def _unpacked(
         self, layer: WeightedNode, node: NodeProto, precision: Precision, tensor: TensorProto

@@ -30,17 +30,19 @@ class LayerWeights:
         layer: where it sits.
         weight: as stored in the graph.
         moment: E[x²] of each remaining input channel, shape (in,), or None.
+        least_scale: of static int8 weights, shape (out,), or None for any.
     """
 
     layer: WeightedNode
     weight: Array
     moment: Array | None
+    least_scale: Array | None = None
 
 
 def encode(source: LayerWeights, choice: Choice) -> Iterable[TensorProto]:
     """Prune, then represent the weight as `choice` says.
 
-    The names are the layer's with a suffix: `weight` for what the layer's node reads directly or
+    The names are the layer's stem and `weight` for what the layer's node reads directly or
     after decoding, `weight/scale`, `weight/zero_point`, `weight/shape`.
 
     Raises:
@@ -50,7 +52,7 @@ def encode(source: LayerWeights, choice: Choice) -> Iterable[TensorProto]:
     if isinstance(choice.sparsity, Unstructured | NM):
         scores = damage(layer, weight, source.moment)
         weight = weight * mask(layer, scores, choice.sparsity)
-    name = f"{layer.name}/weight"
+    name = f"{layer.stem}weight"
     match choice.precision:
         case Precision.FP32:
             return [_tensor(weight, name)]
@@ -58,7 +60,8 @@ def encode(source: LayerWeights, choice: Choice) -> Iterable[TensorProto]:
             limit = np.finfo(np.float16).max
             return [_tensor(np.clip(weight, -limit, limit).astype(np.float16), name)]
         case Precision.INT8 | Precision.INT8_DYNAMIC:
-            found = per_channel_int8(weight, layer.out_axis)
+            least = source.least_scale if choice.precision is Precision.INT8 else None
+            found = per_channel_int8(weight, layer.out_axis, least)
             return [
                 _tensor(found.values, name),
                 _tensor(found.scale, f"{name}/scale"),

@@ -7,8 +7,12 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 from numpy.typing import NDArray
+from onnx import numpy_helper
 
 from paretune.evaluators import Batch
+from paretune.search.backends.onnx.assembly import Parts
+from paretune.search.backends.onnx.removal import Removal
+from paretune.spaces import Policy
 
 
 def outputs(model: Path | onnx.ModelProto, batch: Batch) -> dict[str, NDArray[Any]]:
@@ -29,3 +33,20 @@ def largest_difference(left: dict[str, NDArray[Any]], right: dict[str, NDArray[A
         float(np.abs(left[name] - right[name]).max() / (np.abs(right[name]).max() + 1e-9))
         for name in right
     )
+
+
+def ignoring(parts: Parts, policy: Policy) -> onnx.ModelProto:
+    """The model with zeros in all weights that read a channel which `policy` removes."""
+    gone = Removal.of(policy, parts.channels, parts.order).gone
+    model = onnx.ModelProto()
+    model.CopyFrom(parts.graph.model)
+    by_weight = {layer.weight: layer for layer in parts.layers.values()}
+    for tensor in model.graph.initializer:
+        layer = by_weight.get(tensor.name)
+        if layer is None or layer.name not in parts.channels.inputs:
+            continue
+        weight = numpy_helper.to_array(tensor).copy()
+        ignored = np.isin(parts.channels.inputs[layer.name], gone)
+        np.moveaxis(weight, layer.in_axis, 0)[ignored] = 0
+        tensor.CopyFrom(numpy_helper.from_array(weight, tensor.name))
+    return model

@@ -1,14 +1,11 @@
 """Removing channels physically must equal ignoring them: zeros in all weights that read them."""
 
 import numpy as np
-import onnx
 import pytest
-from onnx import numpy_helper
 
-from paretune.search.backends.onnx.removal import Removal
 from paretune.spaces import Channel, ChannelGroup, Choice, Policy
 from tests.search.backends.onnx.conftest import Zoo
-from tests.search.backends.onnx.running import largest_difference, outputs
+from tests.search.backends.onnx.running import ignoring, largest_difference, outputs
 from tests.search.backends.onnx.zoo import ZOO, data_of
 
 EXPECTED = {
@@ -17,6 +14,7 @@ EXPECTED = {
     "dense": {("left",): 16, ("right",): 24, ("merge",): 16},
     "grouped": {},
     "text": {},
+    "switched_off": {("stem",): 8},
 }
 
 
@@ -43,29 +41,10 @@ def test_removed_equals_ignored(name: str, amount: float, zoo: Zoo, tmp_path: ob
         )
         artifact = prepared.apply(policy, Path(str(tmp_path)) / "pruned.onnx")
         assert artifact.policy == policy
-        ignored = _ignoring(prepared._parts, policy)
+        ignored = ignoring(prepared._parts, policy)
         batch = data_of(name)
         assert largest_difference(outputs(artifact.path, batch), outputs(ignored, batch)) < 1e-5
         assert artifact.path.stat().st_size < prepared.reference.path.stat().st_size
-
-
-def _ignoring(parts: object, policy: Policy) -> onnx.ModelProto:
-    from paretune.search.backends.onnx.assembly import Parts
-
-    assert isinstance(parts, Parts)
-    gone = Removal.of(policy, parts.channels, parts.order).gone
-    model = onnx.ModelProto()
-    model.CopyFrom(parts.graph.model)
-    by_weight = {layer.weight: layer for layer in parts.layers.values()}
-    for tensor in model.graph.initializer:
-        layer = by_weight.get(tensor.name)
-        if layer is None or layer.name not in parts.channels.inputs:
-            continue
-        weight = numpy_helper.to_array(tensor).copy()
-        ignored = np.isin(parts.channels.inputs[layer.name], gone)
-        np.moveaxis(weight, layer.in_axis, 0)[ignored] = 0
-        tensor.CopyFrom(numpy_helper.from_array(weight, tensor.name))
-    return model
 
 
 def test_the_least_important_channel_goes_first(zoo: Zoo) -> None:

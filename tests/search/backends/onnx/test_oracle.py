@@ -31,7 +31,7 @@ class _Reader(CalibrationDataReader):  # type: ignore[misc]
         return self.left.pop() if self.left else None
 
 
-@pytest.mark.parametrize("name", ["cnn", "mobile", "dense"])
+@pytest.mark.parametrize("name", ["cnn", "mobile", "dense", "switched_off"])
 def test_uniform_int8(name: str, zoo: Zoo, tmp_path: Path) -> None:
     prepared = zoo(name)
     layers = {

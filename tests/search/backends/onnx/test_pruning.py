@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -31,6 +33,16 @@ def test_damage_is_the_change_of_the_output(model: str, name: str, zoo: Zoo) -> 
         read = inner if layer.group == 1 else out // per_group * weight.shape[layer.in_axis] + inner
         expected = ((weight[index] * samples[:, read]) ** 2).mean()
         assert found[index] == pytest.approx(expected, rel=1e-4)
+
+
+def test_damage_of_a_grouped_transposed_convolution(zoo: Zoo) -> None:
+    """Its weight has the input channels of all groups along the first axis."""
+    layer = replace(_layer(zoo, "dense", "up"), group=2)
+    weight = np.random.default_rng(0).standard_normal((16, 2, 2, 2)).astype(np.float32)
+    moment = np.arange(16, dtype=np.float32)
+    np.testing.assert_allclose(
+        damage(layer, weight, moment), weight**2 * moment[:, None, None, None], rtol=1e-6
+    )
 
 
 @pytest.mark.parametrize("amount", [0.1, 0.5, 0.9])

@@ -24,7 +24,7 @@ def texts(count: int = 8, *, seed: int = 0) -> Batch:
     return Batch({"ids": ids, "mask": np.ones((count, 6), np.float32)})
 
 
-def _conv(name: str, source: str, target: str, **values: Any) -> onnx.NodeProto:
+def conv(name: str, source: str, target: str, **values: Any) -> onnx.NodeProto:
     return make_node("Conv", [source, f"{name}.weight", f"{name}.bias"], [target], name, **values)
 
 
@@ -32,18 +32,18 @@ def mobile(path: Path) -> Path:
     """Depthwise convolution, squeeze and excitation, Clip, batch normalization, flatten to Gemm."""
     rng = np.random.default_rng(1)
     nodes = [
-        _conv("expand", "image", "e", pads=[1] * 4),
+        conv("expand", "image", "e", pads=[1] * 4),
         make_node("BatchNormalization", ["e", "bn.s", "bn.b", "bn.m", "bn.v"], ["n"], "bn"),
         make_node("Clip", ["n", "zero", "six"], ["c"], "clip"),
-        _conv("depth", "c", "d", group=16, pads=[1] * 4, strides=[2, 2]),
+        conv("depth", "c", "d", group=16, pads=[1] * 4, strides=[2, 2]),
         make_node("HardSwish", ["d"], ["h"], "swish"),
         make_node("GlobalAveragePool", ["h"], ["g"], "squeeze"),
-        _conv("reduce", "g", "r"),
+        conv("reduce", "g", "r"),
         make_node("Relu", ["r"], ["rr"], "reduce.relu"),
-        _conv("excite", "rr", "x"),
+        conv("excite", "rr", "x"),
         make_node("HardSigmoid", ["x"], ["s"], "gate"),
         make_node("Mul", ["h", "s"], ["m"], "scale"),
-        _conv("project", "m", "p"),
+        conv("project", "m", "p"),
         make_node("Mul", ["p", "affine"], ["a"], "affine"),
         make_node("Reshape", ["a", "flat"], ["f"], "flatten"),
         make_node("Gemm", ["f", "head.weight", "head.bias"], ["logits"], "head", transB=1),
@@ -70,20 +70,20 @@ def mobile(path: Path) -> Path:
         "head.weight": floats(rng, 4, 8 * 36),
         "head.bias": floats(rng, 4),
     }
-    return _image_model(path, nodes, weights)
+    return image_model(path, nodes, weights)
 
 
 def dense(path: Path) -> Path:
     """A concat of two branches, read by a convolution and a transposed one."""
     rng = np.random.default_rng(2)
     nodes = [
-        _conv("left", "image", "l", pads=[1] * 4),
+        conv("left", "image", "l", pads=[1] * 4),
         make_node("Relu", ["l"], ["lr"], "left.relu"),
-        _conv("right", "image", "r"),
+        conv("right", "image", "r"),
         make_node("LeakyRelu", ["r"], ["rr"], "right.relu"),
         make_node("Concat", ["lr", "rr"], ["c"], "concat", axis=1),
         make_node("MaxPool", ["c"], ["m"], "pool", kernel_shape=[2, 2], strides=[2, 2]),
-        _conv("merge", "m", "g"),
+        conv("merge", "m", "g"),
         make_node("Relu", ["g"], ["gr"], "merge.relu"),
         make_node(
             "ConvTranspose", ["gr", "up.weight", "up.bias"], ["u"], "up", strides=[2, 2],
@@ -102,15 +102,15 @@ def dense(path: Path) -> Path:
         "up.bias": floats(rng, 4),
         "space": np.array([2, 3], np.int64),
     }
-    return _image_model(path, nodes, weights)
+    return image_model(path, nodes, weights)
 
 
 def grouped(path: Path) -> Path:
     """A grouped convolution freezes what it reads and writes; two layers share one weight."""
     rng = np.random.default_rng(3)
     nodes = [
-        _conv("stem", "image", "s"),
-        _conv("group", "s", "g", group=2),
+        conv("stem", "image", "s"),
+        conv("group", "s", "g", group=2),
         make_node("Conv", ["g", "twin.weight"], ["a"], "twin.a"),
         make_node("Conv", ["a", "twin.weight"], ["b"], "twin.b"),
         make_node("GlobalAveragePool", ["b"], ["p"], "pool"),
@@ -123,10 +123,33 @@ def grouped(path: Path) -> Path:
         "group.bias": floats(rng, 16),
         "twin.weight": floats(rng, 16, 16, 1, 1),
     }
-    return _image_model(path, nodes, weights)
+    return image_model(path, nodes, weights)
 
 
-def _image_model(path: Path, nodes: list[onnx.NodeProto], weights: dict[str, Any]) -> Path:
+def switched_off(path: Path) -> Path:
+    """Channels whose weights training drove to 0, but not their biases, as in MobileNets."""
+    rng = np.random.default_rng(4)
+    weight = floats(rng, 8, 3, 3, 3)
+    weight[0] *= 1e-20
+    weight[1] = 0
+    nodes = [
+        conv("stem", "image", "s"),
+        make_node("Relu", ["s"], ["r"], "relu"),
+        conv("next", "r", "n"),
+        make_node("GlobalAveragePool", ["n"], ["p"], "pool"),
+        make_node("Flatten", ["p"], ["logits"], "flatten"),
+    ]
+    weights = {
+        "stem.weight": weight,
+        "stem.bias": np.ones(8, np.float32),
+        "next.weight": floats(rng, 4, 8, 1, 1),
+        "next.bias": floats(rng, 4),
+    }
+    return image_model(path, nodes, weights)
+
+
+def image_model(path: Path, nodes: list[onnx.NodeProto], weights: dict[str, Any]) -> Path:
+    """From `image` to `logits`."""
     free = ["batch", "classes"]
     return save(
         path,
@@ -138,7 +161,14 @@ def _image_model(path: Path, nodes: list[onnx.NodeProto], weights: dict[str, Any
     )
 
 
-ZOO = {"cnn": cnn, "mobile": mobile, "dense": dense, "grouped": grouped, "text": two_inputs}
+ZOO = {
+    "cnn": cnn,
+    "mobile": mobile,
+    "dense": dense,
+    "grouped": grouped,
+    "text": two_inputs,
+    "switched_off": switched_off,
+}
 """Name to builder; `text` reads `texts()`, the others `images()`."""
 
 
