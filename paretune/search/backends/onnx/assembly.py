@@ -292,13 +292,12 @@ class _Assembler:
         """Constants that the nodes read and that no layer encoded."""
         names = dict.fromkeys(name for node in self.nodes for name in reads(node))
         names |= dict.fromkeys(self.graph.outputs)
-        originals = {tensor.name: tensor for tensor in self.graph.model.graph.initializer}
         for name in names:
             if name in self.graph.constants and name not in self.constants:
                 if self.removal.touches(name):
                     self._put(self._constant(name), name)
                 else:
-                    self.constants[name] = originals[name]
+                    self.constants[name] = self.graph.constants.tensors[name]
 
     def _put(self, array: Array, name: str) -> None:
         if name not in self.constants:

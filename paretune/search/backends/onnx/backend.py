@@ -20,7 +20,7 @@ from paretune.search.backends.onnx.cleaning import (
     same_outputs,
     simplify_shapes,
 )
-from paretune.search.backends.onnx.graph import Array, Graph, constants_of
+from paretune.search.backends.onnx.graph import Array, Constants, Graph, fixes_batch
 from paretune.search.backends.onnx.layers import WeightedNode, find_layers
 from paretune.search.backends.onnx.options import OnnxOptions
 from paretune.search.backends.onnx.pieces import PieceStore, write_whole
@@ -60,7 +60,8 @@ class OnnxBackend:
             graph_model, shapes = _clean(loaded, sample)
             write_whole(folder / "shapes.json", json.dumps(shapes).encode())
             write_whole(clean, graph_model.SerializeToString(deterministic=True))
-        graph = Graph(graph_model, constants_of(graph_model.graph), shapes, sample.size)
+        del loaded  # a search should hold one copy of a large model, not two
+        graph = Graph(graph_model, Constants(graph_model.graph), shapes, sample.size)
         layers = find_layers(graph)
         statistics = _statistics(folder / "statistics.npz", graph, layers, calibration, chosen)
         channels = map_channels(graph, layers)
@@ -104,9 +105,7 @@ def _sample(model: ModelProto, batch: Batch) -> Batch:
     """Two samples, or the whole batch where the model fixes the batch dimension."""
     if not batch.size:
         raise UserError("the calibration split holds a batch without samples")
-    shapes = [value.type.tensor_type.shape.dim for value in model.graph.input]
-    fixed = any(shape and shape[0].HasField("dim_value") for shape in shapes)
-    count = batch.size if fixed else min(2, batch.size)
+    count = batch.size if fixes_batch(model) else min(2, batch.size)
     return Batch({name: array[:count] for name, array in batch.inputs.items()})
 
 

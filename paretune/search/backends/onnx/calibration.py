@@ -2,7 +2,7 @@
 
 import contextlib
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,13 +12,16 @@ from onnxruntime.quantization.calibrate import HistogramCollector
 
 from paretune.errors import UserError
 from paretune.evaluators import Batch
-from paretune.search.backends.onnx.graph import Array, Graph
+from paretune.search.backends.onnx.graph import Array, Graph, fixes_batch
 from paretune.search.backends.onnx.layers import WeightedNode
 from paretune.search.backends.onnx.operators import may_run_in_int8
 from paretune.search.backends.onnx.session import open_session, run
 
 Method = Literal["minmax", "percentile", "entropy"]
 Range = tuple[float, float]
+
+_CHUNK_VALUES = 2**25
+"""Values of all tensors together, 128 MiB in float32."""
 
 
 @dataclass(frozen=True)
@@ -54,15 +57,17 @@ def calibrate(
     Raises:
         UserError: the model returns NaN or infinity on this data, or there is none.
     """
-    tensors = _float_tensors(graph)
-    session = open_session(graph.model, tensors)
+    looked_at = _tensors(graph)
+    session = open_session(graph.model, [name for name in looked_at if name not in graph.inputs])
+    kinds = {v.name: v.type for v in (*session.get_inputs(), *session.get_outputs())}
+    tensors = [name for name in looked_at if kinds.get(name) == "tensor(float)"]
     low: dict[str, float] = {}
     high: dict[str, float] = {}
     squares: dict[str, Array] = {}
     counts: dict[str, int] = {}
     collector = HistogramCollector(method, False, 2048, 128, percentile, None)
     samples = 0
-    for batch in batches:
+    for batch in _chunks(graph, batches):
         samples += batch.size
         values = {**batch.inputs, **run(session, batch.inputs)}
         for name in tensors:
@@ -104,20 +109,27 @@ def observe(model: ModelProto, batch: Batch) -> dict[str, Array]:
     return tensors | dict(batch.inputs)
 
 
-def _float_tensors(graph: Graph) -> list[str]:
-    """Tensors that a layer or an operator between layers reads or writes as float."""
+def _tensors(graph: Graph) -> list[str]:
+    """What a layer or an operator between layers reads or writes, constants left out."""
     names: dict[str, None] = {}
     for node in graph.nodes:
         if may_run_in_int8(node):
             names |= dict.fromkeys(n for n in node.input if n and n not in graph.constants)
             names |= dict.fromkeys(node.output[:1])
-    kinds = _kinds(graph, list(names))
-    return [name for name in names if kinds.get(name) == "tensor(float)"]
+    return list(names)
 
 
-def _kinds(graph: Graph, names: list[str]) -> dict[str, str]:
-    session = open_session(graph.model, [name for name in names if name not in graph.inputs])
-    return {value.name: value.type for value in (*session.get_inputs(), *session.get_outputs())}
+def _chunks(graph: Graph, batches: Iterable[Batch]) -> Iterator[Batch]:
+    """The batches, cut so that all tensors of a chunk fit in a bounded memory.
+
+    A model that fixes the batch dimension gets its batches whole.
+    """
+    values = sum(int(np.prod(shape)) for shape in graph.shapes.values())
+    most = max(1, _CHUNK_VALUES * graph.batch // max(1, values))
+    for batch in batches:
+        size = batch.size if fixes_batch(graph.model) else most
+        for start in range(0, batch.size, size):
+            yield Batch({name: x[start : start + size] for name, x in batch.inputs.items()})
 
 
 def _refuse_nonfinite(low: Mapping[str, float], high: Mapping[str, float], graph: Graph) -> None:

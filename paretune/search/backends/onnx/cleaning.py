@@ -15,8 +15,8 @@ from paretune.errors import UserError
 from paretune.search.backends.onnx.graph import (
     MIN_OPSET,
     Array,
+    Constants,
     attributes,
-    constants_of,
     domains,
     drop_unused_constants,
     name_after_weights,
@@ -97,7 +97,7 @@ def clean_model(model: ModelProto) -> ModelProto:
         model.opset_import.remove(unused)
     del model.graph.value_info[:]
     name_nodes(model)
-    arrays = constants_of(model.graph)
+    arrays = Constants(model.graph)
     for node in model.graph.node:
         _drop_trailing_blanks(node)
         if node.op_type == "Gemm":
@@ -119,7 +119,7 @@ def simplify_shapes(
         shapes: of every tensor, as observed; shapes of new tensors are added.
         float32: the tensors of that type; ONNX Runtime pools no other.
     """
-    constants = constants_of(model.graph)
+    constants = Constants(model.graph)
     nodes: list[NodeProto] = []
     for node in model.graph.node:
         before, after = (
@@ -198,7 +198,7 @@ def _drop_trailing_blanks(node: NodeProto) -> None:
             del names[-1]
 
 
-def _canonical_gemm(model: ModelProto, node: NodeProto, constants: dict[str, Array]) -> None:
+def _canonical_gemm(model: ModelProto, node: NodeProto, constants: Mapping[str, Array]) -> None:
     values = attributes(node)
     weight = constants.get(node.input[1])
     has_bias = len(node.input) > 2 and bool(node.input[2])
@@ -219,7 +219,7 @@ def _canonical_gemm(model: ModelProto, node: NodeProto, constants: dict[str, Arr
     del node.attribute[:]
 
 
-def _over_space(node: NodeProto, constants: dict[str, Array]) -> bool:
+def _over_space(node: NodeProto, constants: Mapping[str, Array]) -> bool:
     axes = constants.get(node.input[1]) if len(node.input) > 1 else None
     return axes is not None and sorted(int(a) % 4 for a in axes.reshape(-1)) == [2, 3]
 
@@ -228,7 +228,7 @@ def _first_line(error: Exception) -> str:
     return str(error).strip().split("\n")[0]
 
 
-def same_outputs(left: dict[str, Array], right: dict[str, Array]) -> bool:
+def same_outputs(left: Mapping[str, Array], right: Mapping[str, Array]) -> bool:
     """Whether two runs agree as closely as reordered float arithmetic allows."""
     return all(
         np.allclose(left[name], right[name], rtol=1e-3, atol=1e-3 * (1 + np.abs(left[name]).max()))

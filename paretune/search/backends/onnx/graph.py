@@ -17,6 +17,28 @@ MIN_OPSET = 21
 """Older graphs are converted: 4-bit tensors and per-channel QuantizeLinear need it."""
 
 
+class Constants(Mapping[str, Array]):
+    """Name of an initializer to its array, made when it is looked at.
+
+    Arrays of all at once would hold a large model in memory twice.
+    """
+
+    def __init__(self, graph: GraphProto) -> None:
+        self.tensors = {tensor.name: tensor for tensor in graph.initializer}
+
+    def __getitem__(self, name: str) -> Array:
+        return numpy_helper.to_array(self.tensors[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.tensors)
+
+    def __len__(self) -> int:
+        return len(self.tensors)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.tensors
+
+
 @dataclass(frozen=True)
 class Graph:
     """Nodes in topological order, and the constants they read.
@@ -29,7 +51,7 @@ class Graph:
     """
 
     model: ModelProto
-    constants: Mapping[str, Array]
+    constants: Constants
     shapes: Mapping[str, tuple[int, ...]]
     batch: int
 
@@ -124,8 +146,10 @@ def attributes(node: NodeProto) -> dict[str, Any]:
     return {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
 
 
-def constants_of(graph: GraphProto) -> dict[str, Array]:
-    return {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+def fixes_batch(model: ModelProto) -> bool:
+    """Whether the number of samples is part of the model."""
+    shapes = [value.type.tensor_type.shape.dim for value in model.graph.input]
+    return any(shape and shape[0].HasField("dim_value") for shape in shapes)
 
 
 def opset(model: ModelProto) -> int:

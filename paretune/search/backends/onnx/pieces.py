@@ -9,7 +9,7 @@ from pathlib import Path
 
 from onnx import GraphProto, TensorProto
 
-_MEMORY_BYTES = 256 * 2**20
+_MEMORY_BYTES = 64 * 2**20
 
 
 class PieceStore:

@@ -26,6 +26,8 @@ def open_session(model: ModelProto, outputs: Sequence[str] = ()) -> ort.Inferenc
     )
     options = ort.SessionOptions()
     options.log_severity_level = 4
+    # It is used once: kept memory would only add to the search's.
+    options.enable_cpu_mem_arena = False
     with _refusals():
         return ort.InferenceSession(
             copy.SerializeToString(), options, providers=["CPUExecutionProvider"]
