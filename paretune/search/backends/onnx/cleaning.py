@@ -1,7 +1,7 @@
 """Cleaning: load a model, check it, and bring it into the one form that the backend works on."""
 
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import numpy as np
