@@ -40,7 +40,7 @@ def front_view(info: StudyInfo, trials: Sequence[Trial], members: Sequence[Trial
         metric.name: text.scale(metric, (row.figures[metric.name].value for row in rows))
         for metric in ordered(info)
     }
-    tested = [metric for metric in info.objectives if any(metric.name in r.test for r in rows)]
+    tested = [metric for metric in info.objectives if _depends_on_split(metric, rows)]
 
     table = Table(
         title=f"{info.name}: front of {len(members)} out of {len(trials)} trials",
@@ -86,6 +86,11 @@ def _cells(
             value = ratio(row, compared, metric)
             cells.append("" if math.isnan(value) else f"{value:.2f}")
     return cells
+
+
+def _depends_on_split(metric: Metric, rows: Sequence[Trial]) -> bool:
+    """Whether the test figures say anything new: an exact one, such as a file's size, does not."""
+    return any(metric.name in row.test and row.test[metric.name].low is not None for row in rows)
 
 
 def _cell(measured: Mapping[str, Measurement], metric: Metric, shown: text.Scale) -> str:

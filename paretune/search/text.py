@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from paretune.evaluators import Measurement, Metric
-from paretune.spaces import Dense, Policy
+from paretune.spaces import Channel, Dense, Policy
 
 _BYTES = {"b", "byte", "bytes"}
 
@@ -73,13 +73,18 @@ def figure(measurement: Measurement, shown: Scale) -> str:
 
 
 def summary(policy: Policy) -> str:
-    """A policy in a few words: `12 int8, 3 fp32; 4 channel:0.25`."""
+    """A policy in a few words: `12 int8, 3 fp32; 2 2:4; 4 lose 12-50% channels`."""
     precisions = Counter(choice.precision.value for _, choice in policy)
-    sparsities = Counter(
-        str(choice.sparsity) for _, choice in policy if not isinstance(choice.sparsity, Dense)
-    )
-    counted = (precisions.most_common(), sparsities.most_common())
-    return "; ".join(", ".join(f"{n} {name}" for name, n in part) for part in counted if part)
+    sparsities = [choice.sparsity for _, choice in policy]
+    zeros = Counter(str(s) for s in sparsities if not isinstance(s, Dense | Channel))
+    counted = (precisions.most_common(), zeros.most_common())
+    parts = [", ".join(f"{n} {name}" for name, n in part) for part in counted if part]
+    if amounts := [s.amount for s in sparsities if isinstance(s, Channel)]:
+        ends = dict.fromkeys(f"{100 * amount:.0f}" for amount in (min(amounts), max(amounts)))
+        parts.append(
+            f"{len(amounts)} {'loses' if len(amounts) == 1 else 'lose'} {'-'.join(ends)}% channels"
+        )
+    return "; ".join(parts)
 
 
 def _decimals(value: float, significant: int) -> int:

@@ -217,4 +217,4 @@ def test_labels_and_scales() -> None:
 def test_summary_counts_choices() -> None:
     spelled = ["int8", "int8", "fp32", "int8+channel:0.25"]
     policy = Policy.of({f"l{i}": Choice.parse(c) for i, c in enumerate(spelled)})
-    assert text.summary(policy) == "3 int8, 1 fp32; 1 channel:0.25"
+    assert text.summary(policy) == "3 int8, 1 fp32; 1 loses 25% channels"
