@@ -20,6 +20,7 @@ from paretune.search.backends.onnx.cleaning import (
     same_outputs,
     simplify_shapes,
 )
+from paretune.search.backends.onnx.freeing import return_freed_memory
 from paretune.search.backends.onnx.graph import Array, Constants, Graph, fixes_batch
 from paretune.search.backends.onnx.layers import WeightedNode, find_layers
 from paretune.search.backends.onnx.options import OnnxOptions
@@ -69,6 +70,7 @@ class OnnxBackend:
         by_name = {layer.name: layer for layer in layers}
         store = PieceStore(folder / "pieces")
         parts = Parts(graph, by_name, channels, order, statistics, store)
+        return_freed_memory()
         return OnnxPrepared(parts, fingerprint, folder)
 
 
