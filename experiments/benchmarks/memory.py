@@ -7,6 +7,7 @@ Run: python -m experiments.benchmarks.memory
 """
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -19,12 +20,16 @@ EVERY_S = 0.1
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        output = Path(folder) / "study"
+        here = Path.cwd()
+        # Study and MLflow records go to the temporary folder; trained weights are found here.
+        (here / "runs").mkdir(exist_ok=True)
+        (Path(folder) / "runs").symlink_to(here / "runs")
         command = [
-            *(sys.executable, "-m", "paretune", "search", "experiments/minilm_reuters.yaml"),
-            *("--trials", str(TRIALS), "--output", str(output), "--quiet"),
+            *(sys.executable, "-m", "paretune", "search", here / "experiments/minilm_reuters.yaml"),
+            *("--trials", str(TRIALS), "--output", "study", "--quiet"),
         ]
-        search = subprocess.Popen(command, cwd=Path.cwd(), stdout=subprocess.DEVNULL)
+        environment = {**os.environ, "PYTHONPATH": str(here)}
+        search = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL)
         peak: dict[str, int] = {}
         highest = 0
         while search.poll() is None:
