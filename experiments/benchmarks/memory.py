@@ -25,7 +25,8 @@ def main() -> None:
         (here / "runs").mkdir(exist_ok=True)
         (Path(folder) / "runs").symlink_to(here / "runs")
         command = [
-            *(sys.executable, "-m", "paretune", "search", here / "experiments/minilm_reuters.yaml"),
+            *(sys.executable, "-m", "paretune", "search"),
+            str(here / "experiments/minilm_reuters.yaml"),
             *("--trials", str(TRIALS), "--output", "study", "--quiet"),
         ]
         environment = {**os.environ, "PYTHONPATH": str(here)}

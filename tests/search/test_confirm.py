@@ -1,0 +1,73 @@
+"""After the search: confirming the front, and testing it once."""
+
+from pathlib import Path
+
+from paretune.errors import Infeasible
+from paretune.evaluators import Artifact, Measurement, SplitName
+from paretune.search.attempt import Measured
+from paretune.search.front import front
+from paretune.search.listener import Phase
+from paretune.spaces import Policy, Precision
+from tests.search.driving import Recorder, search, trials_of
+from tests.search.fake import FakeBench, figures
+
+
+def test_the_front_is_confirmed_and_tested_with_the_landmarks(tmp_path: Path) -> None:
+    bench, recorder = FakeBench(), Recorder()
+    search(tmp_path, bench, 60, listeners=[recorder])
+    trials = trials_of(tmp_path)
+    members = front(trials, bench.info.objectives)
+    assert len(members) > 3
+    assert all(trial.confirmed and trial.test for trial in members)
+    # fp32 and uniform int8 are what the front is compared with.
+    assert trials[0].confirmed and trials[0].test and trials[1].confirmed and trials[1].test
+    tested = [policy for policy, split in bench.measured if split == "test"]
+    assert len(tested) == len(set(tested))
+    assert recorder.phases == [Phase.SEARCH, Phase.CONFIRM, Phase.TEST]
+    assert recorder.ended == 1
+    last = recorder.snapshots[-1]
+    assert (last.done, last.total) == (len(tested), len(tested))
+
+
+class Optimist(FakeBench):
+    """The search flatters some policies; measured again, they lose."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.before: set[Policy] = set()
+
+    def measure(self, artifact: Artifact, split: SplitName) -> Measured:
+        measured, seconds = super().measure(artifact, split)
+        lucky = int(artifact.policy.key, 16) % 3 == 0 and artifact.policy not in self.before
+        self.before.add(artifact.policy)
+        if lucky:
+            flattered = Measurement(0.7 * measured["latency_ms"].value)
+            measured = {**measured, "latency_ms": flattered}
+        return measured, seconds
+
+
+def test_the_confirmed_front_holds_only_confirmed_figures(tmp_path: Path) -> None:
+    bench = Optimist()
+    search(tmp_path, bench, 100)
+    trials = trials_of(tmp_path)
+    members = front(trials, bench.info.objectives)
+    assert all(trial.confirmed for trial in members)
+    assert all(dict(trial.confirmed) == figures(trial.policy) for trial in members)
+    confirmed = [trial for trial in trials if trial.confirmed]
+    assert len(confirmed) > len(members)
+
+
+def test_a_member_that_cannot_be_measured_again_stays_unconfirmed(tmp_path: Path) -> None:
+    calls: dict[Policy, int] = {}
+
+    def trouble(policy: Policy, split: SplitName) -> None:
+        calls[policy] = calls.get(policy, 0) + 1
+        if policy.items[0][1].precision is Precision.INT8 and calls[policy] > 1:
+            raise Infeasible("gone")
+
+    bench = FakeBench(trouble=trouble)
+    search(tmp_path, bench, 60)
+    members = front(trials_of(tmp_path), bench.info.objectives)
+    first = {bool(t.confirmed): t.policy.items[0][1].precision for t in members}
+    assert first[False] is Precision.INT8
+    assert first[True] is not Precision.INT8
