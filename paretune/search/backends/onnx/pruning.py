@@ -29,18 +29,14 @@ def damage(layer: WeightedNode, weight: Array, moment: Array | None) -> Array:
     squared: Array = np.square(weight, dtype=np.float32)
     if moment is None:
         return squared
-    if layer.depthwise:
-        axis = 0
-    elif layer.group > 1 and layer.layer.op_type == "Conv":
+    if layer.group > 1 and layer.layer.op_type == "Conv":
         # Output channels of one convolution group read one slice of the input channels.
         per_group = moment.reshape(layer.group, -1)
         rows = np.repeat(per_group, weight.shape[0] // layer.group, axis=0)
         scores: Array = squared * rows.reshape(*rows.shape, *[1] * (weight.ndim - 2))
         return scores
-    else:
-        axis = layer.in_axis
     shape = [1] * weight.ndim
-    shape[axis] = weight.shape[axis]
+    shape[layer.in_axis] = weight.shape[layer.in_axis]
     scores = squared * moment.reshape(shape)
     return scores
 

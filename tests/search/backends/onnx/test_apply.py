@@ -168,6 +168,20 @@ def test_a_tampered_artifact_reads_back_as_what_it_is(zoo: Zoo, tmp_path: Path) 
         read_policy(model, layers, asked)
 
 
+def test_an_artifact_that_is_something_else_is_infeasible(
+    zoo: Zoo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared = zoo("cnn")
+    asked = Policy.of({layer.name: Choice(Precision.INT8) for layer in prepared.layers})
+    other = onnx.load(prepared.reference.path)
+    monkeypatch.setattr(
+        "paretune.search.backends.onnx.prepared.assemble", lambda parts, policy: other
+    )
+    with pytest.raises(Infeasible, match="stem: asked for int8, but the artifact holds fp32"):
+        prepared.apply(asked, tmp_path / "candidate.onnx")
+    assert not (tmp_path / "candidate.onnx").exists()
+
+
 def test_what_cannot_be_honoured_is_infeasible(zoo: Zoo, tmp_path: Path) -> None:
     prepared = zoo("cnn")
     choices = {layer.name: Choice() for layer in prepared.layers}
