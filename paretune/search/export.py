@@ -9,7 +9,8 @@ import inspect
 import logging
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +58,7 @@ def export_model(made: Any, target: Path) -> Path:
     batch = torch.export.Dim.DYNAMIC
     partial = target.with_name(f".{target.name}.partial")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with _quiet():
             program = torch.onnx.export(
                 module,
                 tuple(inputs.values()),
@@ -81,6 +81,20 @@ def export_model(made: Any, target: Path) -> Path:
     _check_same(partial, inputs, expected)
     partial.replace(target)
     return target
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the exporter's remarks about packages that it could also support."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 def _name_layers(model: ir.Model) -> None:
@@ -141,7 +155,6 @@ def _check_same(path: Path, inputs: Mapping[str, Tensor], expected: Mapping[str,
 
 def main() -> int:
     spec, target = sys.argv[1:]
-    logging.disable(logging.WARNING)
     try:
         made = call_object("model", import_object(spec, what="model"))
         path = export_model(made, Path(target))

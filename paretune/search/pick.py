@@ -23,7 +23,7 @@ class NotReproduced(ParetuneError):
     """The written model is not the one that was measured, or does not repeat its figures."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Pick:
     """What was picked and where it lies.
 
@@ -46,6 +46,9 @@ class Pick:
     @property
     def policy(self) -> Path:
         return self.folder / "policy.json"
+
+    def __repr__(self) -> str:
+        return f"Pick(trial {self.trial.number}, '{self.folder}')"
 
     @property
     def report(self) -> Path:
