@@ -20,11 +20,12 @@ from paretune.search.backends.onnx.cleaning import (
     same_outputs,
     simplify_shapes,
 )
+from paretune.search.backends.onnx.files import write_whole
 from paretune.search.backends.onnx.freeing import return_freed_memory
 from paretune.search.backends.onnx.graph import Array, Constants, Graph, fixes_batch
 from paretune.search.backends.onnx.layers import WeightedNode, find_layers
 from paretune.search.backends.onnx.options import OnnxOptions
-from paretune.search.backends.onnx.pieces import PieceStore, write_whole
+from paretune.search.backends.onnx.pieces import PieceStore
 from paretune.search.backends.onnx.prepared import OnnxPrepared
 from paretune.search.backends.onnx.pruning import channel_order
 from paretune.search.backends.onnx.session import open_session, run

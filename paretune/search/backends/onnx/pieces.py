@@ -1,12 +1,13 @@
 """Pieces: the constants of one layer under one choice, made once and kept on disk."""
 
 import hashlib
-import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from onnx import GraphProto, TensorProto
+
+from paretune.search.backends.onnx.files import write_whole
 
 _MEMORY_BYTES = 64 * 2**20
 
@@ -52,14 +53,3 @@ class PieceStore:
     def _save(self, key: str, piece: GraphProto) -> GraphProto:
         write_whole(self.folder / key, piece.SerializeToString(deterministic=True))
         return piece
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that it is there whole or not at all."""
-    draft = path.with_name(f".{path.name}-{os.getpid()}")
-    try:
-        draft.write_bytes(content)
-        draft.replace(path)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
