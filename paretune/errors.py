@@ -15,3 +15,11 @@ class Infeasible(ParetuneError):
 
 class TransientError(ParetuneError):
     """The candidate is not to blame; the same work may succeed when tried again."""
+
+
+class CandidateError(ParetuneError):
+    """The candidate broke what ran it: refused, crashed, hung, out of memory. Not tried again."""
+
+
+class InferenceError(CandidateError):
+    """A runtime refused to load or to run a model."""

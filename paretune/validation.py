@@ -2,15 +2,17 @@
 
 import difflib
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from enum import StrEnum
-from typing import Any, TypeVar, get_args
+from typing import Annotated, Any, TypeVar, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 from pydantic_core import ErrorDetails
 
+from paretune.durations import parse_duration
 from paretune.errors import UserError
 from paretune.names import nearest
+from paretune.sizes import parse_size
 
 _T = TypeVar("_T")
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -49,24 +51,37 @@ def reading(parse: Callable[[str], _T], also: Any) -> Callable[[Any], Any]:
     return read
 
 
-def explain(error: ValidationError, model: type[BaseModel], source: str) -> str:
+Seconds = Annotated[float, Field(gt=0), BeforeValidator(reading(parse_duration, int | float))]
+"""A field that is a time: a number of seconds, or text such as `10m`."""
+
+Size = Annotated[int, Field(gt=0), BeforeValidator(reading(parse_size, int))]
+"""A field that is a number of bytes, or text such as `4GiB`."""
+
+
+def explain(
+    error: ValidationError, model: type[BaseModel], source: str, also: Collection[str] = ()
+) -> str:
     """One line a mistake, each with its place such as `search.sampler`.
 
     Args:
         model: what was validated; its fields are the keys that are allowed.
         source: begins every line: the file's name.
+        also: keys beside those fields that are allowed, and read by someone else.
     """
-    lines = dict.fromkeys(_line(details, model) for details in error.errors())
+    lines = dict.fromkeys(_line(details, model, also) for details in error.errors())
     return "\n".join(f"{source}: {line}" for line in lines)
 
 
-def parse_options(model: type[ModelT], given: Mapping[str, Any], where: str) -> ModelT:
+def parse_options(
+    model: type[ModelT], given: Mapping[str, Any], where: str, *, also: Collection[str] = ()
+) -> ModelT:
     """Build a plugin's options from what the config says.
 
     Args:
         model: the options' class.
         given: keys and values.
         where: names the plugin, for the messages.
+        also: keys that may stand beside them in the config, for the messages.
 
     Raises:
         UserError: an unknown key (with the nearest known one), or a value that is not
@@ -75,18 +90,20 @@ def parse_options(model: type[ModelT], given: Mapping[str, Any], where: str) -> 
     try:
         return model.model_validate(dict(given))
     except ValidationError as error:
-        raise UserError(explain(error, model, where)) from None
+        raise UserError(explain(error, model, where, also)) from None
 
 
-def _line(details: ErrorDetails, model: type[BaseModel]) -> str:
+def _line(details: ErrorDetails, model: type[BaseModel], also: Collection[str]) -> str:
     place, kind = details["loc"], details["type"]
     where = _dotted(place)
     if kind == "extra_forbidden":
-        return f"{where}: unknown key '{place[-1]}'{_nearest_key(model, place)}"
+        return f"{where}: unknown key '{place[-1]}'{_nearest_key(model, place, also)}"
     if kind == "missing":
         return f"the key '{where}' is missing"
     if kind == "value_error":
-        return f"{where}: {details['msg'].removeprefix('Value error, ')}"
+        text = details["msg"].removeprefix("Value error, ")
+        # A rule about the whole has no place of its own.
+        return f"{where}: {text}" if where else text
     expected = _EXPECTED.get(kind.partition("_")[0])
     if kind.endswith(("_type", "_parsing", "_from_float")) and expected:
         return f"{where}: must be {expected}, but got {_shown(details['input'])}"
@@ -94,8 +111,10 @@ def _line(details: ErrorDetails, model: type[BaseModel]) -> str:
     return f"{where}: {message}, but got {_shown(details['input'])}"
 
 
-def _nearest_key(model: type[BaseModel], place: Sequence[int | str]) -> str:
+def _nearest_key(model: type[BaseModel], place: Sequence[int | str], also: Collection[str]) -> str:
     known = list(_section_at(model, place[:-1]).model_fields)
+    if len(place) == 1:
+        known += also
     if difflib.get_close_matches(str(place[-1]), known, n=1):
         return nearest(str(place[-1]), known)
     # Not here, so perhaps it was put into the wrong section.

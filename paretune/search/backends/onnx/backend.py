@@ -11,6 +11,7 @@ from onnx import ModelProto
 
 from paretune.errors import UserError
 from paretune.evaluators import Batch
+from paretune.files import write_whole
 from paretune.search.backends.onnx.assembly import Parts
 from paretune.search.backends.onnx.calibration import Statistics, calibrate, observe
 from paretune.search.backends.onnx.channels import map_channels
@@ -20,7 +21,6 @@ from paretune.search.backends.onnx.cleaning import (
     same_outputs,
     simplify_shapes,
 )
-from paretune.search.backends.onnx.files import write_whole
 from paretune.search.backends.onnx.freeing import return_freed_memory
 from paretune.search.backends.onnx.graph import Array, Constants, Graph, fixes_batch
 from paretune.search.backends.onnx.layers import WeightedNode, find_layers

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from onnx import GraphProto, TensorProto
 
-from paretune.search.backends.onnx.files import write_whole
+from paretune.files import write_whole
 
 _MEMORY_BYTES = 64 * 2**20
 

@@ -8,8 +8,8 @@ from onnx import ModelProto, helper
 
 from paretune.errors import Infeasible
 from paretune.evaluators import Artifact
+from paretune.files import write_whole
 from paretune.search.backends.onnx.assembly import Parts, assemble
-from paretune.search.backends.onnx.files import write_whole
 from paretune.search.backends.onnx.readback import read_policy
 from paretune.spaces import ONNXRUNTIME_CPU, Capabilities, ChannelGroup, Choice, Layer, Policy
 

@@ -1,0 +1,27 @@
+"""Numbers of bytes as people write them: `4GiB`, `500 MB`, `1024`."""
+
+import re
+
+from paretune.errors import UserError
+
+_UNITS = {
+    "": 1,
+    "b": 1,
+    **{f"{letter}b": 1000**power for power, letter in enumerate("kmgt", 1)},
+    **{f"{letter}ib": 1024**power for power, letter in enumerate("kmgt", 1)},
+}
+_PATTERN = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]*)")
+
+
+def parse_size(text: str) -> int:
+    """Bytes, more than 0, of a number and a unit: kB, MB, GB, TB or KiB, MiB, GiB, TiB.
+
+    Raises:
+        UserError: the text is something else.
+    """
+    match = _PATTERN.fullmatch(text.strip().lower())
+    unit = _UNITS.get(match[2]) if match else None
+    size = int(float(match[1]) * unit) if match and unit else 0
+    if size <= 0:
+        raise UserError(f"cannot read the size '{text}'; allowed are spellings like 4GiB, 500MB")
+    return size
