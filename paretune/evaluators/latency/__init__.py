@@ -1,4 +1,1 @@
-"""How fast an artifact is on this host: paired with the fp32 model, in a process of its own.
-
-Empty on purpose: the worker process loads this package, and must stay small.
-"""
+"""How fast an artifact is on a device: paired with the fp32 model, in a process of its own."""

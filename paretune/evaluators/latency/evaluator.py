@@ -1,85 +1,91 @@
-"""Turns the worker's samples into measurements."""
+"""Turns what a device has measured into measurements."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from platform import processor
-from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
-
 from paretune.evaluators.artifact import Artifact
+from paretune.evaluators.bench import Bench
 from paretune.evaluators.evaluator import SplitName
-from paretune.evaluators.latency.client import LatencyWorker
-from paretune.evaluators.latency.sampling import Pairs
-from paretune.evaluators.latency.statistics import median
+from paretune.evaluators.latency.sources import SOURCES, THROUGHPUT, Source
 from paretune.evaluators.measurement import Measurement
+from paretune.evaluators.measuring.job import Kind
+from paretune.evaluators.measuring.result import Result
 from paretune.evaluators.metric import Metric
 
 
 class LatencyEvaluator:
-    """Asks the worker once per artifact, whatever the number of metrics.
+    """Asks the device once for all metrics that come from the same samples.
 
     Args:
-        worker: running.
-        folder: the worker's files; removed at the end.
-        threads, batch: for the record.
+        bench: with the inputs of both batch sizes.
+        batch, throughput_batch: samples per run.
+        target, max_seconds: when to stop sampling, see `LatencyOptions`.
     """
 
     def __init__(
-        self, worker: LatencyWorker, folder: TemporaryDirectory[str], *, threads: int, batch: int
+        self,
+        bench: Bench,
+        *,
+        batch: int,
+        throughput_batch: int,
+        target: float,
+        max_seconds: float | None,
     ) -> None:
-        self._worker = worker
-        self._folder = folder
-        self._conditions: Mapping[str, Any] = {
-            "threads": threads,
-            "batch": batch,
-            "runtime": worker.ready.runtime,
-            "provider": worker.ready.provider,
-            "cpu": cpu_model(),
+        self._bench = bench
+        self._batch = batch
+        self._throughput_batch = throughput_batch
+        self._options: Mapping[Kind, Mapping[str, Any]] = {
+            "latency": {"target": target, "max_seconds": max_seconds},
+            "load": {},
         }
+        # As much again for the warm-up and for what is taken again.
+        self._extra_seconds = 2 * (max_seconds or 0)
 
     def measure(
         self, artifact: Artifact, metrics: Sequence[Metric], _split: SplitName
     ) -> dict[str, Measurement]:
-        """Sample the artifact; its latency does not depend on the split.
+        """Measure the artifact; its latency does not depend on the split.
 
         Raises:
-            InferenceError: ONNX Runtime refuses it.
-            TransientError: the worker died; the next call starts another.
+            InferenceError: the runtime refuses it.
+            CandidateError: it crashed the runtime, hung, or took too much memory.
+            Infeasible: the device computes other outputs than ONNX Runtime does here.
+            TransientError: the device failed; trying again may help.
         """
-        pairs = self._worker.measure(artifact.path)
-        return {metric.name: self._measurement(metric.name, pairs) for metric in metrics}
+        names = {metric.name for metric in metrics}
+        jobs: dict[tuple[Kind, int], list[Source]] = {}
+        for source in SOURCES:
+            if source.metric.name in names:
+                jobs.setdefault((source.kind, self._batch_of(source)), []).append(source)
+        measured: dict[str, Measurement] = {}
+        for (kind, batch), sources in jobs.items():
+            result = self._bench.run(
+                kind,
+                artifact.path,
+                batch,
+                self._options[kind],
+                extra_seconds=self._extra_seconds,
+            )
+            measured |= _measurements(result, sources, batch)
+        return {metric.name: measured[metric.name] for metric in metrics}
 
     def close(self) -> None:
-        """End the worker and remove its files."""
-        self._worker.close()
-        self._folder.cleanup()
+        """Remove the files; the device is closed by whoever has connected to it."""
+        self._bench.close()
 
-    def _measurement(self, metric: str, pairs: Pairs) -> Measurement:
-        if metric == "latency_ratio":
-            values = pairs.ratios
-        else:
-            values = [1e3 * seconds for seconds in pairs.candidate]
-        result = median(values)
-        p10, p90 = np.percentile(values, [10, 90])
-        samples = {
-            "count": len(values),
-            "min": min(values),
-            "p10": float(p10),
-            "p50": result.value,
-            "p90": float(p90),
-        }
-        conditions = {**self._conditions, "blocks": len(values), "runs_per_block": pairs.runs}
-        return Measurement(result.value, result.low, result.high, samples, conditions)
+    def _batch_of(self, source: Source) -> int:
+        return self._throughput_batch if source.metric.name == THROUGHPUT else self._batch
 
 
-def cpu_model() -> str:
-    """The CPU's name, as far as the system tells."""
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text().splitlines():
-            key, _, value = line.partition(":")
-            if key.strip() == "model name":
-                return value.strip()
-    return processor() or "unknown"
+def _measurements(result: Result, sources: Sequence[Source], batch: int) -> dict[str, Measurement]:
+    conditions = {**result.conditions, "batch": batch}
+    # The same samples are behind all of them, and not small: they go with the first.
+    samples = result.samples
+    measured = {}
+    for source in sources:
+        found = source.read(result.figures, batch)
+        measured[source.metric.name] = Measurement(
+            found.value, found.low, found.high, samples, conditions, result.flags
+        )
+        samples = {}
+    return measured

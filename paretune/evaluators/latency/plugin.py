@@ -1,94 +1,83 @@
-"""The plugin `latency`: what can be set, and starting the worker."""
+"""The plugin `latency`: what can be set, and seeing that the model runs on the device."""
 
-import tempfile
-from pathlib import Path
+from contextlib import ExitStack
+from typing import Any
 
-import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from paretune.errors import UserError
-from paretune.evaluators.data import Array, Batch
+from paretune.evaluators.bench import Bench
 from paretune.evaluators.evaluator import EvaluationContext, EvaluatorOptions
-from paretune.evaluators.inference import InferenceError
-from paretune.evaluators.latency.client import LatencyWorker
+from paretune.evaluators.feeds import check_batch_size
 from paretune.evaluators.latency.evaluator import LatencyEvaluator
-from paretune.evaluators.latency.protocol import Start
+from paretune.evaluators.latency.sources import SOURCES
 from paretune.evaluators.metric import Metric
-from paretune.evaluators.signature import model_inputs
+from paretune.validation import Seconds
 
 
 class LatencyOptions(EvaluatorOptions):
     """What a user may set.
 
     Attributes:
-        threads: intra-op threads of ONNX Runtime.
         batch: samples per run, the first ones of the `search` split.
         target: relative half width of the 95% interval of the ratio at which sampling stops.
-        max_seconds: of sampling one artifact, warm-up and loading not counted.
+        max_seconds: of sampling one artifact, warm-up and loading not counted; by default what
+            suits the model.
+        throughput_batch: samples per run for `throughput`; by default `batch`.
     """
 
-    threads: int = Field(default=1, ge=1)
     batch: int = Field(default=1, ge=1)
     target: float = Field(default=0.01, gt=0, lt=1)
-    max_seconds: float = Field(default=0.5, gt=0)
+    max_seconds: Seconds | None = None
+    throughput_batch: int | None = Field(default=None, ge=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_the_device(cls, given: Any) -> Any:
+        if isinstance(given, dict):
+            for name in ("threads", "cpus", "runtime"):
+                if name in given:
+                    raise ValueError(
+                        f"'{name}' is set for a device, such as"
+                        f" `devices: {{host: {{{name}: {given[name]}}}}}`"
+                    )
+        return given
 
 
 class LatencyPlugin:
-    """Latency on this host, of the artifact in turn with the fp32 model."""
+    """How fast an artifact is on a device, in turn with the fp32 model."""
 
     Options = LatencyOptions
+    per_device = True
 
     @staticmethod
     def metrics(_options: LatencyOptions) -> tuple[Metric, ...]:
-        """The median of a run, and its ratio to the fp32 model."""
-        return (
-            Metric("latency_ms", "ms", "minimize", "Median latency of a run on this host"),
-            Metric("latency_ratio", "", "minimize", "Median latency relative to the fp32 model"),
-        )
+        """The median of a run, its ratio to the fp32 model, and more."""
+        return tuple(source.metric for source in SOURCES)
 
     @staticmethod
     def create(options: LatencyOptions, context: EvaluationContext) -> LatencyEvaluator:
-        """Write the inputs down and start the worker on the reference.
+        """Run the reference on the device once.
 
         Raises:
-            UserError: the model takes another batch size only, or does not run.
+            UserError: the model takes another batch size only, or does not run there.
+            TransientError: the device, or the way to it, failed.
         """
         reference = context.reference.path
-        inputs = latency_inputs(context.splits.search[0], options.batch)
-        _check_batch_size(reference, options.batch)
-        folder = tempfile.TemporaryDirectory(prefix="paretune-latency-")
-        try:
-            path = Path(folder.name) / "inputs.npz"
-            np.savez(path, *inputs.values())
-            start = Start(
-                str(reference.resolve()),
-                str(path),
-                tuple(inputs),
-                options.threads,
-                options.target,
-                options.max_seconds,
-            )
-            worker = LatencyWorker(start, Path(folder.name) / "worker.log")
-        except InferenceError as error:
-            folder.cleanup()
-            raise UserError(f"evaluator 'latency': the model itself: {error}") from error
-        except BaseException:
-            folder.cleanup()
-            raise
-        return LatencyEvaluator(worker, folder, threads=options.threads, batch=options.batch)
-
-
-def latency_inputs(batch: Batch, size: int) -> dict[str, Array]:
-    """The first `size` samples of a batch, repeated from the start where it has fewer."""
-    rows = np.arange(size) % batch.size
-    return {name: array[rows] for name, array in batch.inputs.items()}
-
-
-def _check_batch_size(model: Path, batch: int) -> None:
-    for given in model_inputs(model):
-        fixed = given.shape[0] if given.shape else None
-        if given.required and fixed is not None and fixed != batch:
-            raise UserError(
-                f"evaluator 'latency': 'batch' is {batch}, but the model's input {given} takes only"
-                f" {fixed}"
-            )
+        check_batch_size(reference, options.batch, "evaluator 'latency': 'batch'")
+        throughput_batch = options.throughput_batch or options.batch
+        if throughput_batch != options.batch:
+            what = "evaluator 'latency': 'throughput_batch'"
+            check_batch_size(reference, throughput_batch, what)
+        with ExitStack() as stack:
+            bench = Bench(context, "evaluator 'latency'")
+            stack.callback(bench.close)
+            for batch in sorted({options.batch, throughput_batch}):
+                bench.add_inputs(batch)
+            stack.pop_all()
+        return LatencyEvaluator(
+            bench,
+            batch=options.batch,
+            throughput_batch=throughput_batch,
+            target=options.target,
+            max_seconds=options.max_seconds,
+        )
