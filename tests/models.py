@@ -200,6 +200,52 @@ def nan_model(path: Path, *, features: int = 8, classes: int = 4) -> Path:
     )
 
 
+def hoarding(path: Path, *, features: int = 8, elements: int = 1 << 29) -> Path:
+    """`x` (batch, features) -> `y` of that shape, by way of so many floats a sample."""
+    nodes = [
+        helper.make_node("Shape", ["x"], ["batch"], "shape", end=1),
+        helper.make_node("Mul", ["batch", "elements"], ["size"], "size"),
+        helper.make_node("ConstantOfShape", ["size"], ["zeros"], "hoard"),
+        helper.make_node("ReduceSum", ["zeros"], ["sum"], "sum", keepdims=0),
+        helper.make_node("Add", ["x", "sum"], ["y"], "add"),
+    ]
+    return save(
+        path,
+        nodes,
+        {"x": (TensorProto.FLOAT, ["batch", features])},
+        {"y": (TensorProto.FLOAT, ["batch", features])},
+        {"elements": np.array([elements], np.int64)},
+    )
+
+
+def endless(path: Path, *, features: int = 8) -> Path:
+    """`x` (batch, features) -> `y` of that shape, after 2^62 rounds of a loop."""
+    shape: list[int | str] = ["batch", features]
+    body = helper.make_graph(
+        [
+            helper.make_node("Identity", ["go_on"], ["still"]),
+            helper.make_node("Relu", ["state"], ["next"]),
+        ],
+        "round",
+        [
+            helper.make_tensor_value_info("i", TensorProto.INT64, []),
+            helper.make_tensor_value_info("go_on", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("state", TensorProto.FLOAT, shape),
+        ],
+        [
+            helper.make_tensor_value_info("still", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("next", TensorProto.FLOAT, shape),
+        ],
+    )
+    return save(
+        path,
+        [helper.make_node("Loop", ["rounds", "", "x"], ["y"], "loop", body=body)],
+        {"x": (TensorProto.FLOAT, shape)},
+        {"y": (TensorProto.FLOAT, shape)},
+        {"rounds": np.array(1 << 62, np.int64)},
+    )
+
+
 def perturbed(source: Path, path: Path, *, scale: float = 0.1, seed: int = 1) -> Path:
     """A copy of a model whose floating-point weights carry relative noise: a bad compression."""
     rng = np.random.default_rng(seed)

@@ -1,12 +1,13 @@
 """Measuring an artifact: accuracy, latency, size.
 
 What needs pydantic or onnx is loaded on first use, so that the values (`Metric`, `Measurement` and
-so on) come in milliseconds and the latency worker stays small.
+so on) come in milliseconds and measuring processes stay small.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from paretune.errors import InferenceError
 from paretune.evaluators.adapters import from_arrays, from_dataloader, from_npz
 from paretune.evaluators.artifact import Artifact
 from paretune.evaluators.data import Batch, Splits
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
         EvaluatorPlugin,
         SplitName,
     )
-    from paretune.evaluators.inference import InferenceError, run_batches
+    from paretune.evaluators.inference import run_batches
     from paretune.evaluators.signature import ModelInput, model_inputs, model_outputs
     from paretune.evaluators.suite import EvaluatorSuite
 
@@ -60,7 +61,6 @@ _LAZY = {
     "EvaluatorOptions": "evaluator",
     "EvaluatorPlugin": "evaluator",
     "EvaluatorSuite": "suite",
-    "InferenceError": "inference",
     "ModelInput": "signature",
     "SplitName": "evaluator",
     "check_splits": "checking",

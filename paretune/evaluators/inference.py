@@ -1,4 +1,4 @@
-"""Running an ONNX file over batches in ONNX Runtime on the CPU."""
+"""Running an ONNX file over batches."""
 
 import os
 from collections import deque
@@ -7,17 +7,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
 
-from paretune.errors import Infeasible, ParetuneError
+from paretune.errors import Infeasible
 from paretune.evaluators.data import Array, Batch
-
-PROVIDER = "CPUExecutionProvider"
-_FATAL_ONLY = 4
-
-
-class InferenceError(ParetuneError):
-    """ONNX Runtime refused to load or to run a model."""
+from paretune.evaluators.runtimes.onnxruntime import OnnxRuntime
+from paretune.evaluators.runtimes.runtime import Runtime
 
 
 def default_threads() -> int:
@@ -27,24 +21,11 @@ def default_threads() -> int:
     return os.cpu_count() or 1
 
 
-def open_session(path: Path) -> ort.InferenceSession:
-    """Load a model with one intra-op thread.
-
-    Raises:
-        InferenceError: ONNX Runtime cannot load it.
-    """
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    # What goes wrong is raised; its log line besides would break into the progress display.
-    options.log_severity_level = _FATAL_ONLY
-    try:
-        return ort.InferenceSession(path, options, providers=[PROVIDER])
-    except Exception as error:
-        raise InferenceError(f"ONNX Runtime cannot load '{path}': {error}") from error
-
-
 def run_batches(
-    path: Path, batches: Iterable[Batch], threads: int | None = None
+    path: Path,
+    batches: Iterable[Batch],
+    threads: int | None = None,
+    runtime: Runtime | None = None,
 ) -> Iterator[dict[str, Array]]:
     """Yield the outputs of each batch, output name to array, in the model's order of outputs.
 
@@ -54,28 +35,21 @@ def run_batches(
 
     Args:
         threads: batches that run at the same time; by default one per core.
+        runtime: with one thread a run; by default ONNX Runtime on the CPU.
 
     Raises:
-        InferenceError: ONNX Runtime cannot load or run the model.
+        InferenceError: the runtime cannot load or run the model.
     """
-    session = open_session(path)
-    names = [x.name for x in session.get_outputs() if x.type.startswith("tensor")]
-
-    def run(batch: Batch) -> dict[str, Array]:
-        try:
-            arrays = session.run(names, dict(batch.inputs))
-        except Exception as error:
-            raise InferenceError(f"ONNX Runtime cannot run '{path}': {error}") from error
-        return dict(zip(names, arrays, strict=True))
-
     count = threads or default_threads()
+    model = (runtime or OnnxRuntime()).load(path, count)
     if count == 1:
-        yield from map(run, batches)
+        for batch in batches:
+            yield model.run(batch.inputs)
         return
     with ThreadPoolExecutor(count) as pool:
         running: deque[Future[dict[str, Array]]] = deque()
         for batch in batches:
-            running.append(pool.submit(run, batch))
+            running.append(pool.submit(model.run, batch.inputs))
             # One more than can run, so that no core idles; not all, or all outputs would pile up.
             if len(running) > count:
                 yield running.popleft().result()

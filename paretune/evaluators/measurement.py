@@ -14,8 +14,10 @@ class Measurement:
         value: in the metric's unit.
         low, high: a 95% interval of the value, or None for exact figures such as a file size.
         samples: summary of the raw samples (count, percentiles, ...), JSON values only.
-        conditions: what the value depends on besides the artifact (threads, batch size, runtime
-            version, number of inputs, ...), JSON values only.
+        conditions: what the value depends on besides the artifact (host, threads, batch size,
+            runtime version, ...), JSON values only. Values taken under different conditions are
+            never compared, so what differs from one artifact to the next belongs into `samples`.
+        flags: what makes the value doubtful, such as `disturbed`.
     """
 
     value: float
@@ -23,6 +25,7 @@ class Measurement:
     high: float | None = None
     samples: Mapping[str, Any] = field(default_factory=dict)
     conditions: Mapping[str, Any] = field(default_factory=dict)
+    flags: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.value):
@@ -36,6 +39,8 @@ class Measurement:
             data["samples"] = dict(self.samples)
         if self.conditions:
             data["conditions"] = dict(self.conditions)
+        if self.flags:
+            data["flags"] = list(self.flags)
         return data
 
     @staticmethod
@@ -46,4 +51,5 @@ class Measurement:
             data.get("high"),
             data.get("samples", {}),
             data.get("conditions", {}),
+            tuple(data.get("flags", ())),
         )

@@ -1,12 +1,16 @@
 """A small classifier with data, and broken versions of it."""
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from paretune.evaluators import Artifact, EvaluationContext, Splits, from_arrays, run_batches
+from paretune.evaluators.devices.local import LocalDevice
+from paretune.evaluators.evaluator import DeviceContext
+from paretune.evaluators.measuring.job import Setup
 from paretune.spaces import Policy
 from tests import models
 
@@ -40,5 +44,13 @@ def candidate(reference: Artifact, tmp_path: Path) -> Artifact:
 
 
 @pytest.fixture
-def context(reference: Artifact) -> EvaluationContext:
-    return EvaluationContext(reference, mlp_splits(reference.path))
+def device() -> Iterator[DeviceContext]:
+    """This host."""
+    local = LocalDevice()
+    yield DeviceContext("host", local, Setup())
+    local.close()
+
+
+@pytest.fixture
+def context(reference: Artifact, device: DeviceContext) -> EvaluationContext:
+    return EvaluationContext(reference, mlp_splits(reference.path), device)

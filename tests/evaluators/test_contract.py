@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,12 +19,15 @@ from paretune.evaluators import (
 )
 from paretune.plugins import find_plugins, load_plugin
 from paretune.validation import parse_options
+from tests.evaluators.measuring.sysfs import powered, zone
 
 GROUP = "paretune.evaluators"
 
 PLUGINS: dict[str, dict[str, Any]] = {
     "accuracy": {},
+    "energy": {"seconds": 0.02},
     "latency": {"max_seconds": 0.02},
+    "memory": {},
     "size": {},
 }
 """Entry point to options that make it quick."""
@@ -41,8 +45,18 @@ def plugin(name: str) -> EvaluatorPlugin[Any]:
 
 
 @pytest.fixture
-def options(plugin: EvaluatorPlugin[Any], name: str) -> EvaluatorOptions:
-    parsed: EvaluatorOptions = parse_options(plugin.Options, PLUGINS[name], name)
+def meter(name: str, tmp_path: Path) -> Iterator[dict[str, Any]]:
+    """Options of what needs a meter: where one runs."""
+    if name != "energy":
+        yield {}
+        return
+    with powered(zone(tmp_path, "intel-rapl:0", "package-0", 0), 20):
+        yield {"root": str(tmp_path)}
+
+
+@pytest.fixture
+def options(plugin: EvaluatorPlugin[Any], name: str, meter: dict[str, Any]) -> EvaluatorOptions:
+    parsed: EvaluatorOptions = parse_options(plugin.Options, PLUGINS[name] | meter, name)
     return parsed
 
 

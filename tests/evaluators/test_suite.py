@@ -28,14 +28,22 @@ def test_built_in_metrics_need_no_configuration() -> None:
         "accuracy_drop",
         "agreement",
         "divergence",
+        "energy_mj",
         "latency_ms",
         "latency_ratio",
+        "latency_p90_ms",
+        "latency_p99_ms",
+        "throughput",
+        "load_ms",
+        "first_run_ms",
+        "peak_memory_bytes",
         "size_bytes",
         "download_bytes",
     ]
     assert [n for n, m in declared.items() if m.direction == "maximize"] == [
         "accuracy",
         "agreement",
+        "throughput",
     ]
 
 
@@ -71,20 +79,20 @@ def test_starts_only_what_is_needed(
     [
         (
             [{"type": "acuracy"}],
-            "no plugin 'acuracy' .*nearest is 'accuracy'; allowed are accuracy, latency",
+            "no plugin 'acuracy' .*nearest is 'accuracy'; allowed are accuracy, energy, latency",
         ),
         (
             [{"type": "size"}, {"type": "size"}],
             "'size_bytes' is measured by two evaluators, 'size'",
         ),
         (
-            [{"type": "latency", "options": {"thread": 1, "batch": 0}}],
+            [{"type": "latency", "options": {"targets": 1, "batch": 0}}],
             r"'latency': batch: must be greater than or equal to 1, but got 0\n"
-            r".*unknown key 'thread'; nearest is 'threads'; allowed are threads, batch",
+            r".*unknown key 'targets'; nearest is 'target'; allowed are batch, target",
         ),
         (
-            [{"type": "latency", "options": {"threads": "many"}}],
-            "threads: must be a whole number, but got 'many'",
+            [{"type": "latency", "options": {"batch": "many"}}],
+            "batch: must be a whole number, but got 'many'",
         ),
         (
             [{"type": "accuracy", "options": {"functions": {"f": {"direction": "up"}}}}],

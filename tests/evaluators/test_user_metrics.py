@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from paretune.errors import UserError
+from paretune.errors import CandidateError, UserError
 from paretune.evaluators import Artifact, EvaluationContext, Measurement, run_batches
 from paretune.evaluators.accuracy import AccuracyOptions, AccuracyPlugin
 
@@ -133,6 +133,6 @@ def test_a_candidate_that_breaks_the_function_fails_alone(
     options = AccuracyOptions.model_validate({"functions": functions})
     evaluator = AccuracyPlugin.create(options, context)
     metric = AccuracyPlugin.metrics(options)[-2]
-    with pytest.raises(ValueError, match="NaN or infinite scores for 64 of 64"):
+    with pytest.raises(CandidateError, match="NaN or infinite scores for 64 of 64"):
         evaluator.measure(candidate, [metric], "search")
     assert evaluator.measure(context.reference, [metric], "search")["own"].value == 1

@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
-import onnxruntime as ort
 
-from paretune.errors import Infeasible, UserError
+from paretune.errors import Infeasible, InferenceError, UserError
 from paretune.evaluators.accuracy.scores import (
     are_probabilities,
     check_targets,
@@ -21,10 +20,11 @@ from paretune.evaluators.accuracy.user import UserMetric
 from paretune.evaluators.artifact import Artifact
 from paretune.evaluators.data import Array, Batch
 from paretune.evaluators.evaluator import EvaluationContext, SplitName
-from paretune.evaluators.inference import FiniteCheck, InferenceError, run_batches
+from paretune.evaluators.inference import FiniteCheck, run_batches
 from paretune.evaluators.intervals import Interval, Scores, difference_interval, mean_interval
 from paretune.evaluators.measurement import Measurement
 from paretune.evaluators.metric import Metric
+from paretune.evaluators.runtimes.runtime import Runtime
 
 
 class _Batches:
@@ -45,12 +45,14 @@ class _Reference:
     """What is kept of the fp32 model's answers on one split.
 
     Attributes:
-        classes: per batch the top classes, where an asked metric needs them.
+        shapes: per batch the shape of the class scores, where an asked metric needs them.
+        classes: per batch the top classes, likewise.
         log_probabilities: per batch, float32 of the outputs' shape, only for the divergence.
         probabilities: whether the model ends in a softmax.
         scores: of the asked kinds.
     """
 
+    shapes: list[tuple[int, ...]] = field(default_factory=list)
     classes: list[Array] = field(default_factory=list)
     log_probabilities: list[Array] = field(default_factory=list)
     probabilities: bool = False
@@ -65,6 +67,8 @@ class AccuracyEvaluator:
         output: name of the output that holds the class scores.
         functions: the user's metrics by name.
         threads: batches that run at the same time.
+        runtime: runs them, with one thread each.
+        options: that the runtime was given.
     """
 
     def __init__(
@@ -73,11 +77,15 @@ class AccuracyEvaluator:
         output: str,
         functions: Mapping[str, UserMetric],
         threads: int,
+        runtime: Runtime,
+        options: Mapping[str, Any],
     ) -> None:
         self._context = context
         self._output = output
         self._functions = functions
         self._threads = threads
+        self._runtime = runtime
+        self._options = options
         self._references: dict[tuple[SplitName, frozenset[str]], _Reference] = {}
 
     def measure(
@@ -89,7 +97,7 @@ class AccuracyEvaluator:
             UserError: the fp32 model, the targets of either split or a user's function do not fit;
                 on the first call only.
             Infeasible: the artifact's outputs hold NaN or infinite values, or have another shape.
-            InferenceError: ONNX Runtime cannot load or run it.
+            InferenceError: the runtime cannot load or run it.
         """
         asked = frozenset(self._kind(metric.name) for metric in metrics)
         if (split, asked) not in self._references:
@@ -139,6 +147,7 @@ class AccuracyEvaluator:
         if asked - self._functions.keys():
             scores = class_scores(outputs, self._output, batch.size)
             classes = top_class(scores)
+            kept.shapes.append(scores.shape)
             kept.classes.append(classes)
             if "accuracy" in asked:
                 targets = check_targets(batch.targets, scores, split)
@@ -179,17 +188,16 @@ class AccuracyEvaluator:
         reference: _Reference,
         index: int,
     ) -> None:
-        classes = top_class(output)
-        expected = reference.classes[index]
-        if classes.shape != expected.shape:
+        shape, expected = output.shape, reference.shapes[index]
+        if shape != expected:
             raise Infeasible(
-                f"output '{self._output}' has shape {output.shape}, but the fp32 model's begins"
-                f" with {expected.shape}"
+                f"output '{self._output}' has shape {shape}, but the fp32 model's has {expected}"
             )
+        classes = top_class(output)
         if "accuracy" in asked and batch.targets is not None:
             scores.add("accuracy", matches(classes, batch.targets))
         if "agreement" in asked:
-            scores.add("agreement", matches(classes, expected))
+            scores.add("agreement", matches(classes, reference.classes[index]))
         if "divergence" in asked:
             log_p = log_probabilities(output, probabilities=reference.probabilities)
             divergence = kl_divergence(reference.log_probabilities[index], log_p)
@@ -199,7 +207,8 @@ class AccuracyEvaluator:
         self, artifact: Artifact, split: SplitName
     ) -> Iterator[tuple[Batch, dict[str, Array]]]:
         batches = self._batches(split)
-        return zip(batches, run_batches(artifact.path, batches, self._threads), strict=True)
+        outputs = run_batches(artifact.path, batches, self._threads, self._runtime)
+        return zip(batches, outputs, strict=True)
 
     def _batches(self, split: SplitName) -> Sequence[Batch]:
         splits = self._context.splits
@@ -222,5 +231,12 @@ class AccuracyEvaluator:
             value = float((first - second).mean())
             interval = difference_interval(first, second)
         low, high = interval or (None, None)
-        conditions = {"split": split, "runtime": ort.__version__}
+        conditions: dict[str, Any] = {
+            "split": split,
+            "runtime": self._runtime.name,
+            "runtime_version": self._runtime.version,
+        }
+        # Studies of earlier versions, which could give none, stay comparable.
+        if self._options:
+            conditions["options"] = dict(self._options)
         return Measurement(value, low, high, {"count": len(scores)}, conditions)

@@ -11,9 +11,12 @@ from paretune.evaluators.accuracy.user import UserMetric
 from paretune.evaluators.evaluator import EvaluationContext, EvaluatorOptions
 from paretune.evaluators.inference import default_threads
 from paretune.evaluators.metric import Direction, Metric
+from paretune.evaluators.runtimes.runtime import GROUP as RUNTIMES
+from paretune.evaluators.runtimes.runtime import RuntimePlugin
 from paretune.evaluators.signature import model_outputs
 from paretune.importing import import_object, spell
 from paretune.names import nearest
+from paretune.plugins import find_plugins, load_plugin
 
 BUILT_IN = (
     Metric("accuracy", "", "maximize", "Share of samples whose largest score is at the target"),
@@ -64,11 +67,22 @@ class AccuracyOptions(EvaluatorOptions):
         functions: name to a metric of the user's own. Each also gives `NAME_drop`, what is lost
             against the fp32 model on the same samples.
         threads: batches that run at the same time; one per core by default.
+        runtime: plugin that runs them; best the one that will serve the model.
+        runtime_options: of that plugin.
     """
 
     output: str | None = None
     functions: Mapping[MetricName, FunctionOptions] = Field(default_factory=dict)
     threads: int | None = Field(default=None, ge=1)
+    runtime: str = "onnxruntime"
+    runtime_options: Mapping[str, Any] = Field(default_factory=dict)
+
+    @field_validator("runtime")
+    @classmethod
+    def _known(cls, runtime: str) -> str:
+        if runtime not in (known := find_plugins(RUNTIMES)):
+            raise ValueError(f"unknown runtime '{runtime}'{nearest(runtime, known)}")
+        return runtime
 
     @field_validator("functions")
     @classmethod
@@ -100,10 +114,11 @@ class AccuracyPlugin:
 
     @staticmethod
     def create(options: AccuracyOptions, context: EvaluationContext) -> AccuracyEvaluator:
-        """Find the output and the user's functions; nothing runs yet.
+        """Find the output and the user's functions, and set up the runtime; nothing runs yet.
 
         Raises:
-            UserError: the model has no such output, or a function is not found.
+            UserError: the model has no such output, a function is not found, or the runtime is not
+                installed or does not take its options.
         """
         outputs = model_outputs(context.reference.path)
         output = options.output or outputs[0]
@@ -114,7 +129,11 @@ class AccuracyPlugin:
             )
         functions = {name: _user_metric(name, given) for name, given in options.functions.items()}
         threads = options.threads or default_threads()
-        return AccuracyEvaluator(context, output, functions, threads)
+        plugin: RuntimePlugin = load_plugin(RUNTIMES, options.runtime)
+        runtime = plugin.create(1, options.runtime_options)
+        return AccuracyEvaluator(
+            context, output, functions, threads, runtime, options.runtime_options
+        )
 
 
 def _user_metric(name: str, options: FunctionOptions) -> UserMetric:

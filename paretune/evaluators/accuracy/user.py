@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from paretune.errors import UserError
+from paretune.errors import CandidateError, UserError
 from paretune.evaluators.data import Array
 from paretune.evaluators.intervals import Scores
 from paretune.evaluators.metric import Direction
@@ -31,7 +31,7 @@ class UserMetric:
         """One score per sample, shape (samples,).
 
         Raises:
-            ValueError: the function returned something else.
+            CandidateError: the function returned something else.
         """
         return self._checked(self.function(outputs, targets), samples)
 
@@ -46,7 +46,7 @@ class UserMetric:
         result = call_object(f"metric '{self.name}'", self.function, outputs, targets)
         try:
             return self._checked(result, samples)
-        except ValueError as error:
+        except CandidateError as error:
             raise UserError(str(error)) from None
 
     def loss(self, reference: Scores, candidate: Scores) -> tuple[Scores, Scores]:
@@ -61,14 +61,14 @@ class UserMetric:
         try:
             array = np.asarray(result)
         except ValueError as error:
-            raise ValueError(f"{where} must return {expected}, but got {error}") from None
+            raise CandidateError(f"{where} must return {expected}, but got {error}") from None
         if array.dtype.kind not in "biuf":
-            raise ValueError(f"{where} must return {expected}, but got dtype {array.dtype}")
+            raise CandidateError(f"{where} must return {expected}, but got dtype {array.dtype}")
         if array.shape != (samples,):
-            raise ValueError(f"{where} must return {expected}, but got shape {array.shape}")
+            raise CandidateError(f"{where} must return {expected}, but got shape {array.shape}")
         scores = array.astype(np.float64)
         if bad := int((~np.isfinite(scores)).sum()):
-            raise ValueError(
+            raise CandidateError(
                 f"{where} returned NaN or infinite scores for {bad} of {samples} samples"
             )
         return scores
