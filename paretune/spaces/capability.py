@@ -1,11 +1,16 @@
 """What a runtime does with each choice: run it natively, or merely store it smaller."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from math import lcm
+from typing import Any, TypeVar
 
 from paretune.spaces.precision import Precision
 from paretune.spaces.sparsity import NM, Channel, Sparsity, Unstructured
+
+_K = TypeVar("_K")
+_KINDS: dict[str, type[Sparsity]] = {"unstructured": Unstructured, "n:m": NM, "channel": Channel}
 
 
 class Support(StrEnum):
@@ -36,6 +41,65 @@ class Capabilities:
 
     def of_precision(self, precision: Precision, op_type: str) -> Support | None:
         return self.precisions.get((precision, op_type))
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values that `from_dict` reads."""
+        return {
+            "runtime": self.runtime,
+            "precisions": [
+                {"precision": precision.value, "op_type": op_type, "support": support.value}
+                for (precision, op_type), support in self.precisions.items()
+            ],
+            "sparsities": {
+                name: self.sparsities[kind].value
+                for name, kind in _KINDS.items()
+                if kind in self.sparsities
+            },
+            "channel_grain": self.channel_grain,
+        }
+
+    @staticmethod
+    def from_dict(data: Mapping[str, Any]) -> "Capabilities":
+        """Read what `to_dict` wrote.
+
+        Raises:
+            ValueError: it is something else.
+        """
+        try:
+            return Capabilities(
+                str(data["runtime"]),
+                {
+                    (Precision(row["precision"]), str(row["op_type"])): Support(row["support"])
+                    for row in data["precisions"]
+                },
+                {_KINDS[name]: Support(text) for name, text in data["sparsities"].items()},
+                int(data["channel_grain"]),
+            )
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise ValueError(f"no capabilities: {error!r}") from error
+
+    @staticmethod
+    def any_of(tables: Sequence["Capabilities"]) -> "Capabilities":
+        """What at least one of several runtimes does natively; for a search on all of them.
+
+        Args:
+            tables: at least one. What one of them cannot build is left out.
+        """
+        first, *others = tables
+        if not others:
+            return first
+        return Capabilities(
+            ", ".join(dict.fromkeys(table.runtime for table in tables)),
+            _best([table.precisions for table in tables]),
+            _best([table.sparsities for table in tables]),
+            lcm(*(table.channel_grain for table in tables)),
+        )
+
+
+def _best(tables: Sequence[Mapping[_K, Support]]) -> dict[_K, Support]:
+    common = [key for key in tables[0] if all(key in table for table in tables)]
+    native = {key for table in tables for key in common if table[key] is Support.NATIVE}
+    return {key: Support.NATIVE if key in native else Support.STORAGE for key in common}
 
 
 _N, _S = Support.NATIVE, Support.STORAGE

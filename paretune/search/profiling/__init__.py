@@ -1,0 +1,1 @@
+"""Measuring what a device does with each choice."""
