@@ -3,7 +3,7 @@
 import importlib
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,15 @@ def spell(function: Callable[..., Any]) -> str:
     """`module:name` of a function, as `import_object` reads it."""
     name = getattr(function, "__qualname__", type(function).__qualname__)
     return f"{getattr(function, '__module__', None) or '?'}:{name}"
+
+
+def spelled(value: Any) -> Any:
+    """The same with functions replaced by their names, for looking at: JSON where the rest is."""
+    if isinstance(value, Mapping):
+        return {key: spelled(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [spelled(part) for part in value]
+    return spell(value) if callable(value) else value
 
 
 def describe(error: BaseException) -> str:

@@ -13,9 +13,9 @@ from paretune.evaluators import Metric, Splits
 from paretune.importing import call_object, import_object, spell
 from paretune.search.attempt import attempt_reference
 from paretune.search.budget import Budget
-from paretune.search.config import Config
+from paretune.search.config import Config, PluginSection
+from paretune.search.device_section import check_devices
 from paretune.search.driver import SCRATCH, Driver
-from paretune.search.environment import changes
 from paretune.search.interrupt import Interrupt
 from paretune.search.listener import Listener
 from paretune.search.lock import StudyLock
@@ -25,6 +25,7 @@ from paretune.search.samplers import check_sampler, make_sampler
 from paretune.search.store import JOURNAL, StudyStore, require_writable
 from paretune.search.study import Study
 from paretune.search.workbench import Workbench, declared_metrics, load_backend
+from paretune.validation import parse_options
 
 Function = Callable[[], Any]
 
@@ -59,11 +60,7 @@ def run_search(
         if (output / JOURNAL).exists():
             store = stack.enter_context(StudyStore.open(output, writable=True, lock=lock))
             store.require_same(bench.identity)
-            if changed := changes(store.info.environment, bench.info.environment):
-                notices.print(
-                    f"Latencies may not be comparable with earlier ones: {'; '.join(changed)}.",
-                    style="yellow",
-                )
+            bench.expect(store.trials())
         else:
             scratch = output / SCRATCH
             scratch.mkdir(exist_ok=True)
@@ -102,17 +99,18 @@ def run_search(
             seed=search.seed,
         ).run(reference, interrupt)
         write_outputs(store.info, store.trials(), output)
-    return Study(output, data, outcome)
+    return Study(output, data, outcome, config.evaluators)
 
 
 def check_cheaply(config: Config) -> None:
     """Find what is wrong before anything takes long.
 
     Raises:
-        UserError: unknown sampler, evaluator, metric or backend; a folder that cannot be written;
-            an MLflow server that does not answer.
+        UserError: unknown sampler, device, evaluator, metric or backend; a folder that cannot be
+            written; an MLflow server that does not answer.
     """
     check_sampler(config.search.sampler)
+    check_devices(config.device_specs)
     declared_metrics(config)
     load_backend(config)
     require_writable(config.output)
@@ -136,6 +134,8 @@ def tune(
     sampler: str = "nsga2",
     seed: int = 0,
     evaluators: Sequence[Mapping[str, Any]] = (),
+    devices: Mapping[str, Any] | None = None,
+    limits: Mapping[str, Any] | None = None,
     backend: Mapping[str, Any] | None = None,
     tracking: Mapping[str, Any] | None = None,
     output: str | Path | None = None,
@@ -157,7 +157,7 @@ def tune(
         metrics: measured and shown, but no objectives.
         space: keys as in the config: `precision`, `sparsity`, `layers`, `grain`.
         trials, time: the budget; `time` in seconds or as `8h`.
-        evaluators, backend: as in the config.
+        evaluators, devices, limits, backend: as in the config.
         tracking: as in the config; by default nothing is written to MLflow.
         output: folder of the study, by default `runs/<name>`.
         progress: show it in the terminal.
@@ -177,6 +177,8 @@ def tune(
         "space": space or {},
         "search": {"sampler": sampler, "trials": trials, "time": time, "seed": seed},
         "evaluators": list(evaluators),
+        "devices": devices,
+        "limits": limits or {},
         "backend": {"type": "onnx", **(backend or {})},
         "tracking": {"enabled": tracking is not None, **(tracking or {})},
         "output": output,
@@ -191,17 +193,23 @@ def tune(
     return run_search(config, given, console=console)
 
 
-def open_study(folder: str | Path, data: Splits | Function | None = None) -> Study:
+def open_study(
+    folder: str | Path,
+    data: Splits | Function | None = None,
+    evaluators: Sequence[Mapping[str, Any]] = (),
+) -> Study:
     """Open a study for looking at it and picking from it.
 
     Args:
         folder: the study's output folder.
         data: what was given to `tune` as `data`, if that was an object; needed for picking only.
+        evaluators: likewise, if there were functions among their options.
 
     Raises:
         UserError: there is none, or it cannot be read.
     """
-    return Study(Path(folder), data)
+    sections = [parse_options(PluginSection, one, "evaluators") for one in evaluators]
+    return Study(Path(folder), data, evaluators=sections)
 
 
 def _names(given: Sequence[str | Metric]) -> list[str]:

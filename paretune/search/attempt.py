@@ -5,10 +5,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from paretune.errors import Infeasible, TransientError, UserError
+from paretune.errors import (
+    CandidateError,
+    Infeasible,
+    ParetuneError,
+    TransientError,
+    UserError,
+)
 from paretune.evaluators import Artifact, Measurement, SplitName
 from paretune.search.info import StudyInfo
-from paretune.search.trial import Trial, TrialStatus
+from paretune.search.trial import TRANSIENT, Trial, TrialStatus
 from paretune.spaces import Policy, Precision, Space
 
 _T = TypeVar("_T")
@@ -43,6 +49,10 @@ def attempt(bench: Bench, policy: Policy, path: Path) -> Trial:
         artifact, measurements = _measured(bench, policy, "search", path, seconds)
     except Infeasible as error:
         return _ended(TrialStatus.INFEASIBLE, policy, str(error), seconds)
+    except TransientError as error:
+        return _ended(TrialStatus.FAILED, policy, f"{TRANSIENT}{error}", seconds)
+    except ParetuneError as error:
+        return _ended(TrialStatus.FAILED, policy, str(error), seconds)
     except Exception as error:  # noqa: BLE001 - one broken candidate must not end the night
         return _ended(TrialStatus.FAILED, policy, f"{type(error).__name__}: {error}", seconds)
     return _complete(policy, artifact, measurements, seconds)
@@ -58,7 +68,7 @@ def attempt_reference(bench: Bench, path: Path) -> Trial:
     seconds: dict[str, float] = {}
     try:
         artifact, measurements = _measured(bench, policy, "search", path, seconds)
-    except (Infeasible, TransientError) as error:
+    except (Infeasible, CandidateError, TransientError) as error:
         raise UserError(f"the uncompressed model cannot be measured: {error}") from error
     return _complete(policy, artifact, measurements, seconds)
 
@@ -69,7 +79,7 @@ def measure_again(
     """Build a policy's artifact anew and measure it afresh.
 
     Raises:
-        Infeasible, TransientError: it cannot be measured now.
+        Infeasible, CandidateError, TransientError: it cannot be measured now.
     """
     return _measured(bench, policy, split, path, {})[1]
 
@@ -78,19 +88,26 @@ def _measured(
     bench: Bench, policy: Policy, split: SplitName, path: Path, seconds: dict[str, float]
 ) -> tuple[Artifact, Mapping[str, Measurement]]:
     begin = time.perf_counter()
-    artifact = _again_if_transient(lambda: bench.apply(policy, path))
-    seconds["apply"] = time.perf_counter() - begin
-    if artifact.policy != policy:
-        got = dict(artifact.policy.items)
-        wrong = [
-            f"{name}: {got.get(name)} instead of {c}" for name, c in policy if got.get(name) != c
-        ]
-        raise Infeasible(f"the artifact is not what was asked for: {'; '.join(wrong) or 'order'}")
-    measurements, spent = _again_if_transient(lambda: bench.measure(artifact, split))
-    seconds |= spent
-    if missing := [m.name for m in bench.info.metrics if m.name not in measurements]:
-        raise RuntimeError(f"the evaluators measured no {', '.join(missing)}")
-    return artifact, measurements
+    try:
+        artifact = _again_if_transient(lambda: bench.apply(policy, path))
+        seconds["apply"] = time.perf_counter() - begin
+        if artifact.policy != policy:
+            got = dict(artifact.policy.items)
+            wrong = [
+                f"{name}: {got.get(name)} instead of {c}"
+                for name, c in policy
+                if got.get(name) != c
+            ]
+            raise Infeasible(
+                f"the artifact is not what was asked for: {'; '.join(wrong) or 'order'}"
+            )
+        measurements, spent = _again_if_transient(lambda: bench.measure(artifact, split))
+        seconds |= spent
+        if missing := [m.name for m in bench.info.metrics if m.name not in measurements]:
+            raise RuntimeError(f"the evaluators measured no {', '.join(missing)}")
+        return artifact, measurements
+    finally:
+        seconds["total"] = time.perf_counter() - begin
 
 
 def _again_if_transient(work: Callable[[], _T]) -> _T:

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from paretune.durations import parse_duration
 from paretune.errors import UserError
-from paretune.search.duration import parse_duration
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The config of a study: what to compress, what to measure, where to search, for how long."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,16 +16,19 @@ from pydantic import (
     StrictBool,
     StrictInt,
     ValidationError,
+    model_serializer,
     model_validator,
 )
 
 from paretune.errors import UserError
+from paretune.evaluators.devices.device import DeviceSpec
+from paretune.importing import spelled
 from paretune.search.constraint import Constraint
-from paretune.search.duration import parse_duration
+from paretune.search.device_section import Devices
 from paretune.search.yaml_file import read_yaml
 from paretune.spaces import Channel, LayerRule, Precision, parse_precision, parse_sparsity
 from paretune.spaces import Sparsity as AnySparsity
-from paretune.validation import explain, reading
+from paretune.validation import Seconds, Size, explain, reading
 
 DEFAULT_TRIALS = 200
 
@@ -50,7 +53,6 @@ AsConstraint = Annotated[
     PlainSerializer(str, return_type=str),
 ]
 Names = Annotated[tuple[str, ...], AfterValidator(_one_or_more)]
-Seconds = Annotated[float, Field(gt=0), BeforeValidator(reading(parse_duration, int | float))]
 
 
 class Section(BaseModel):
@@ -123,6 +125,27 @@ class PluginSection(BaseModel):
     def options(self) -> dict[str, Any]:
         return dict(self.__pydantic_extra__ or {})
 
+    @model_serializer(mode="plain")
+    def _spelled(self) -> dict[str, Any]:
+        return {"type": self.type, **spelled(self.options)}
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        return [(key, spelled(value)) for key, value in super().__repr_args__()]
+
+
+class LimitsSection(Section):
+    """What a candidate may cost, before it counts as failed.
+
+    Attributes:
+        seconds: that each evaluator may take for it on this host; by default 60, and 20 times what
+            the uncompressed model took.
+        memory: bytes that a process may allocate that runs it on this host; by default three
+            quarters of what is available when the search starts.
+    """
+
+    seconds: Seconds | None = None
+    memory: Size | None = None
+
 
 class TrackingSection(Section):
     """The projection of the study to MLflow.
@@ -157,6 +180,9 @@ class Config(Section):
         space: the choices on offer.
         search: how, and for how long.
         evaluators: options of evaluators; those not named run with their defaults.
+        devices: name to where latency, memory and energy are measured; by default this host. With
+            several, each has its own metrics: `latency_ms@name`.
+        limits: what a candidate may cost.
         backend: which, and its options.
         tracking: to MLflow.
         output: the study's folder.
@@ -171,6 +197,8 @@ class Config(Section):
     space: SpaceSection = SpaceSection()
     search: SearchSection = SearchSection()
     evaluators: tuple[PluginSection, ...] = ()
+    devices: Devices | None = None
+    limits: LimitsSection = LimitsSection()
     backend: PluginSection = PluginSection(type="onnx")
     tracking: TrackingSection = TrackingSection()
     output: Path
@@ -203,6 +231,13 @@ class Config(Section):
     def configured_evaluators(self) -> list[dict[str, Any]]:
         """The `evaluators` section in the form that `EvaluatorSuite` takes."""
         return [{"type": section.type, "options": section.options} for section in self.evaluators]
+
+    @property
+    def device_specs(self) -> tuple[DeviceSpec, ...]:
+        """The `devices` section in the form that `EvaluatorSuite` takes."""
+        if self.devices is None:
+            return (DeviceSpec(),)
+        return tuple(section.spec(name) for name, section in self.devices.items())
 
     @staticmethod
     def of(data: Mapping[str, Any], base: Path, source: str) -> "Config":

@@ -4,14 +4,15 @@ import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from paretune.errors import Infeasible, TransientError
-from paretune.evaluators import Metric, SplitName
+from paretune.errors import CandidateError, Infeasible, TransientError
+from paretune.evaluators import SplitName
 from paretune.search.attempt import Bench, measure_again
-from paretune.search.front import front
+from paretune.search.info import StudyInfo
 from paretune.search.landmark import landmarks
 from paretune.search.listener import Phase
 from paretune.search.store import StudyStore
 from paretune.search.trial import Trial
+from paretune.search.view import all_members
 
 Report = Callable[[Phase, Trial | None, int, int], None]
 """Is told the phase, the trial measured just now (None at its begin), and how many of how many."""
@@ -32,15 +33,14 @@ def confirm(
         path: scratch file for the artifacts.
         time_over: whether the budget is spent; the first front is confirmed all the same.
     """
-    objectives = bench.info.objectives
     unmeasurable: set[int] = set()
-    first = {trial.number for trial in final_members(store.trials(), objectives)}
+    first = {trial.number for trial in final_members(bench.info, store.trials())}
     done = 0
     while True:
         trials = store.trials()
         pending = [
             trial
-            for trial in final_members(trials, objectives)
+            for trial in final_members(bench.info, trials)
             if not trial.confirmed
             and trial.number not in unmeasurable
             and (trial.number in first or not time_over())
@@ -55,7 +55,7 @@ def confirm(
             report(Phase.CONFIRM, member, done, done + len(pending) - 1)
         else:
             unmeasurable.add(member.number)
-    members = final_members(store.trials(), objectives)
+    members = final_members(bench.info, store.trials())
     untested = [trial for trial in members if trial.confirmed and not trial.test]
     if untested:
         report(Phase.TEST, None, 0, len(untested))
@@ -64,9 +64,9 @@ def confirm(
         report(Phase.TEST, member, count, len(untested))
 
 
-def final_members(trials: Sequence[Trial], objectives: Sequence[Metric]) -> list[Trial]:
-    """The front, and the landmarks that are not on it."""
-    members = {trial.number: trial for trial in front(trials, objectives)}
+def final_members(info: StudyInfo, trials: Sequence[Trial]) -> list[Trial]:
+    """The members of all fronts, and the landmarks that are on none."""
+    members = {trial.number: trial for trial in all_members(info, trials)}
     members |= {trial.number: trial for trial in landmarks(trials).values()}
     return list(members.values())
 
@@ -74,7 +74,7 @@ def final_members(trials: Sequence[Trial], objectives: Sequence[Metric]) -> list
 def _measure(bench: Bench, store: StudyStore, member: Trial, split: SplitName, path: Path) -> bool:
     try:
         measured = measure_again(bench, member.policy, split, path)
-    except (Infeasible, TransientError) as error:
+    except (Infeasible, CandidateError, TransientError) as error:
         _log.warning("trial %d cannot be measured again: %s", member.number, error)
         return False
     write = store.set_confirmed if split == "search" else store.set_test

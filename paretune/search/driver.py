@@ -11,6 +11,7 @@ from paretune.errors import UserError
 from paretune.search.archive import worst_point
 from paretune.search.attempt import Bench, attempt
 from paretune.search.budget import Budget
+from paretune.search.comparing import ComparingBench
 from paretune.search.confirm import confirm
 from paretune.search.interrupt import Interrupt
 from paretune.search.listener import Listener, Phase
@@ -63,7 +64,7 @@ class Driver:
             sampler: fresh; it is told of the store's trials.
             seed: of the random policies that help a sampler out.
         """
-        self._bench = bench
+        self._bench = ComparingBench(bench, store.trials())
         self._store = store
         self._listeners = listeners
         earlier = store.searched_trials()
@@ -82,7 +83,8 @@ class Driver:
             interrupt: entered by the caller; ends the search phase when requested.
 
         Raises:
-            UserError: the first candidates all fail in the same way.
+            UserError: the first candidates all fail in the same way, or what is measured now cannot
+                be compared with the study.
         """
         interrupt = interrupt or Interrupt(lambda: None)
         self._scratch.mkdir(exist_ok=True)
@@ -100,6 +102,7 @@ class Driver:
 
     def _search(self, reference: Trial | None, interrupt: Interrupt) -> str:
         if reference is not None:
+            self._bench.learn(reference)
             self._finish(self._proposer.ask_for(reference.policy), reference)
         waiting = [p for p in seed_policies(self._bench.space) if p not in self._tally.known]
         while not (reason := self._over(interrupt)):
@@ -108,7 +111,9 @@ class Driver:
             proposal = self._proposer.ask_for(waiting.pop(0)) if waiting else self._propose()
             if proposal is None:
                 return "there is no other policy in the space"
-            self._finish(proposal, attempt(self._bench, proposal.policy, self._path))
+            trial = attempt(self._bench, proposal.policy, self._path)
+            self._bench.require_met()
+            self._finish(proposal, trial)
             self._check_failures()
         if not waiting:
             self._fix_hypervolume()

@@ -6,7 +6,9 @@ import moocore
 import numpy as np
 from numpy.typing import NDArray
 
+from paretune.errors import UserError
 from paretune.evaluators import Metric
+from paretune.evaluators.comparable import difference
 from paretune.search.trial import Trial
 
 
@@ -26,10 +28,14 @@ def front(trials: Sequence[Trial], objectives: Sequence[Metric]) -> list[Trial]:
     """The feasible trials that no feasible trial dominates, best first objective first.
 
     Of trials with equal figures the earliest stays.
+
+    Raises:
+        UserError: an objective was not measured under the same conditions everywhere.
     """
     feasible = [trial for trial in trials if trial.feasible]
     if not feasible:
         return []
+    _require_comparable(feasible, objectives)
     costs = points(feasible, objectives)
     kept = np.flatnonzero(moocore.is_nondominated(costs))
     order = sorted(kept, key=lambda i: (*costs[i], feasible[i].number))
@@ -46,3 +52,14 @@ def hypervolume(
     """
     costs = points([trial for trial in trials if trial.feasible], objectives)
     return float(moocore.hypervolume(costs, ref=reference)) if len(costs) else 0.0
+
+
+def _require_comparable(trials: Sequence[Trial], objectives: Sequence[Metric]) -> None:
+    first = trials[0]
+    for metric in objectives:
+        for trial in trials:
+            if how := difference(first.figures[metric.name], trial.figures[metric.name]):
+                raise UserError(
+                    f"trials {first.number} and {trial.number} cannot be compared, as they were"
+                    f" measured under different conditions: {metric.name}: {how}"
+                )

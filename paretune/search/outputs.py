@@ -12,6 +12,7 @@ import yaml
 from paretune.search.info import StudyInfo
 from paretune.search.table import front_table, trials_table
 from paretune.search.trial import Trial
+from paretune.search.view import front_devices, view
 
 Writer = Callable[[StudyInfo, Sequence[Trial], Path], None]
 
@@ -19,17 +20,22 @@ Writer = Callable[[StudyInfo, Sequence[Trial], Path], None]
 def write_outputs(info: StudyInfo, trials: Sequence[Trial], folder: Path) -> list[Path]:
     """Write figures, `front.csv`, `front.parquet`, `trials.parquet` and `config.yaml`.
 
-    Each file is written whole or not at all.
+    With several devices, each has its own `front-DEVICE.html`, `.png` and `.csv`. Each file is
+    written whole or not at all.
 
     Raises:
         OSError: the folder cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    jobs = {name: (write, info, trials) for name, write in OUTPUTS.items()}
+    for device in front_devices(info):
+        for name, write in DEVICE_OUTPUTS.items():
+            jobs[name.format(device=device)] = (write, *view(info, trials, device))
     with tempfile.TemporaryDirectory(dir=folder, prefix=".writing-") as scratch:
-        for name, write in OUTPUTS.items():
-            write(info, trials, Path(scratch) / name)
+        for name, (write, seen, shown) in jobs.items():
+            write(seen, shown, Path(scratch) / name)
             (Path(scratch) / name).replace(folder / name)
-    return [folder / name for name in OUTPUTS]
+    return [folder / name for name in jobs]
 
 
 def _front_html(info: StudyInfo, trials: Sequence[Trial], path: Path) -> None:
@@ -77,3 +83,10 @@ OUTPUTS: dict[str, Writer] = {
     "config.yaml": _config_yaml,
 }
 """File name to what writes it."""
+
+DEVICE_OUTPUTS: dict[str, Writer] = {
+    "front-{device}.html": _front_html,
+    "front-{device}.png": _front_png,
+    "front-{device}.csv": _front_csv,
+}
+"""The same for every device of several."""

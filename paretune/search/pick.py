@@ -15,8 +15,9 @@ from paretune.search.config import TrackingSection
 from paretune.search.report import report
 from paretune.search.rule import Rule
 from paretune.search.store import StudyStore, require_writable
-from paretune.search.tracking import check_reachable, register_trial
+from paretune.search.tracking import check_reachable, default_alias, register_trial
 from paretune.search.trial import Trial
+from paretune.search.view import view
 
 
 class NotReproduced(ParetuneError):
@@ -60,9 +61,10 @@ def pick(
     bench: Bench,
     rule: Rule,
     *,
+    device: str | None = None,
     output: Path | None = None,
     tracking: TrackingSection | None = None,
-    alias: str = "picked",
+    alias: str | None = None,
 ) -> Pick:
     """Choose, export, verify, register.
 
@@ -70,24 +72,29 @@ def pick(
     repeat all figures that do not depend on the clock when it is loaded from where it was written.
 
     Args:
-        bench: a `Workbench` of the same study.
-        output: the folder to write, whole or not at all; by default `picks/trial-N` of the study.
+        bench: a `Workbench` of the same study; what it does not measure is not verified.
+        device: picks from this device's front; None from that of the whole study.
+        output: the folder to write, whole or not at all; by default `picks/trial-N` of the study,
+            with a device `picks/DEVICE-trial-N`.
         tracking: where to register it; None, or one that is off, leaves that out.
-        alias: of the new version in the registry.
+        alias: of the new version in the registry; by default `picked` or `picked-DEVICE`.
 
     Raises:
         NothingPicked: no front member satisfies the rule.
         NotReproduced: the model or its figures are not those recorded.
-        UserError: the rule does not fit the study, the folder cannot be written, or the tracking
-            server does not answer.
+        UserError: there is no such device, the rule does not fit the study, the folder cannot be
+            written, or the tracking server does not answer.
     """
-    trials = store.trials()
-    trial = rule.choose(store.info, trials)
+    whole = store.trials()
+    seen, trials = view(store.info, whole, device)
+    chosen = rule.choose(seen, trials)
+    trial = next(one for one in whole if one.number == chosen.number)
     if tracking is not None and not tracking.active:
         tracking = None
     if tracking is not None:
         check_reachable(str(tracking.uri))
-    folder = output or store.folder / "picks" / f"trial-{trial.number}"
+    place = f"{device}-" if device else ""
+    folder = output or store.folder / "picks" / f"{place}trial-{trial.number}"
     require_writable(folder.parent)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
         draft = Path(scratch) / "draft"
@@ -97,13 +104,13 @@ def pick(
         text = json.dumps(json.loads(trial.policy.to_json()), indent=2)
         (draft / "policy.json").write_text(text + "\n", encoding="utf-8")
         inputs = [value for value in model_inputs(artifact.path) if value.required]
-        page = report(store.info, trials, trial, rule, inputs, repeated)
+        page = report(seen, trials, chosen, rule, inputs, repeated)
         (draft / "report.md").write_text(page, encoding="utf-8")
         _replace(draft, folder, Path(scratch) / "old")
     registered = None
     if tracking is not None:
         written = Artifact(folder / "model.onnx", artifact.policy, artifact.sha256)
-        registered = register_trial(store, tracking, trial, written, alias)
+        registered = register_trial(store, tracking, trial, written, alias or default_alias(device))
     return Pick(trial, folder, repeated, registered)
 
 
@@ -120,7 +127,9 @@ def verify(bench: Bench, artifact: Artifact, trial: Trial) -> tuple[str, ...]:
             " Paretune or of onnx at work?"
         )
     measured, _ = bench.measure(artifact, "search")
-    repeated = tuple(name for name, found in trial.figures.items() if repeatable(found))
+    repeated = tuple(
+        name for name, found in trial.figures.items() if name in measured and repeatable(found)
+    )
     for name in repeated:
         recorded, now = trial.figures[name].value, measured[name].value
         if recorded != now:

@@ -6,7 +6,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from paretune.search.duration import format_duration
+from paretune.durations import format_duration
 from paretune.search.listener import Phase, Snapshot
 from paretune.search.store import StudyStore
 from paretune.search.trial import Trial

@@ -24,6 +24,7 @@ def report(
     """Markdown.
 
     Args:
+        info, trials: of the study, or of its `view` from one device.
         inputs: of the written model.
         repeated: names of the metrics that the written file repeated to the last digit.
     """
@@ -42,6 +43,7 @@ def report(
         f"Search figures are {source}; ± is a 95% interval. Test figures were taken once, on data"
         " that chose nothing.",
         _figures(info, trials, picked),
+        *_doubts(info, picked),
         *_violations(picked),
         "## Conditions",
         _conditions(info, picked),
@@ -85,18 +87,25 @@ def _cell(measured: Mapping[str, Measurement], metric: Metric, unit: text.Scale)
     return text.figure(measured[metric.name], unit) if metric.name in measured else "–"
 
 
+def _doubts(info: StudyInfo, picked: Trial) -> list[str]:
+    metrics = ordered(info)
+    found = [*text.flags(metrics, picked.figures), *text.flags(metrics, picked.test, "test ")]
+    return [f"{text.DOUBTFUL} marks doubtful figures: {'; '.join(found)}."] if found else []
+
+
 def _violations(picked: Trial) -> list[str]:
     broken = ", ".join(f"`{violation}`" for violation in picked.violations)
     return [f"**It violates {broken}.**"] if broken else []
 
 
 def _conditions(info: StudyInfo, picked: Trial) -> str:
-    lines = []
+    shared: dict[str, list[str]] = {}
     for metric in ordered(info):
         conditions = picked.figures[metric.name].conditions
         if conditions:
             facts = ", ".join(f"{key} {value}" for key, value in conditions.items())
-            lines.append(f"- {metric.name}: {facts}")
+            shared.setdefault(facts, []).append(metric.name)
+    lines = [f"- {', '.join(names)}: {facts}" for facts, names in shared.items()]
     machine = ", ".join(
         f"{key} {value}"
         for key, value in info.environment.items()

@@ -42,7 +42,8 @@ class MaxDrop:
     """Of the members that lose at most `max_drop` of the fp32 model's accuracy, the least costly.
 
     The loss is the metric `accuracy_drop` where the study has it; else it is taken from
-    `accuracy`, or the first metric that is to be maximized, against the fp32 trial.
+    `accuracy`, or the first metric that is to be maximized and does not depend on a device, against
+    the fp32 trial.
 
     Attributes:
         max_drop: in the accuracy's own unit, e.g. 0.01 for one percentage point.
@@ -151,14 +152,19 @@ def drop(info: StudyInfo, trials: Sequence[Trial], trial: Trial) -> float:
     """How much accuracy a trial loses to the fp32 model.
 
     Raises:
-        UserError: the study measures nothing that is to be maximized, or has no fp32 trial.
+        UserError: the study measures no quality that is to be maximized, or has no fp32 trial.
     """
     if "accuracy_drop" in trial.figures:
         return trial.figures["accuracy_drop"].value
-    quality = [metric.name for metric in ordered(info) if metric.direction == "maximize"]
+    # More throughput is no better answer.
+    quality = [
+        metric.name
+        for metric in ordered(info)
+        if metric.direction == "maximize" and not metric.per_device
+    ]
     if not quality:
         raise UserError(
-            "a largest drop needs a metric that is to be maximized, such as accuracy; the study"
+            "a largest drop needs a quality that is to be maximized, such as accuracy; the study"
             f" measures {', '.join(metric.name for metric in info.metrics)}"
         )
     name = "accuracy" if "accuracy" in quality else quality[0]
@@ -179,10 +185,19 @@ def _members(info: StudyInfo, trials: Sequence[Trial]) -> list[Trial]:
 
 
 def _metric(info: StudyInfo, name: str) -> Metric:
+    """The metric of this name; the device may be left out where there is but one."""
     known = {metric.name: metric for metric in ordered(info)}
-    if name not in known:
+    if name in known:
+        return known[name]
+    each = [metric for metric in known.values() if metric.base == name]
+    if len(each) > 1:
+        raise UserError(
+            f"each device has its own '{name}': say {' or '.join(m.name for m in each)}, or name"
+            " the device"
+        )
+    if not each:
         raise UserError(f"unknown metric '{name}'; the study measures {', '.join(known)}")
-    return known[name]
+    return each[0]
 
 
 def _least(members: Sequence[Trial], costs: NDArray[np.float64]) -> Trial:

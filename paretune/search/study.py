@@ -1,19 +1,20 @@
 """A study as a notebook sees it: tables to look at, and a pick to take home."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from paretune.errors import UserError
-from paretune.search.config import Config, make_importable
+from paretune.search.config import Config, PluginSection, make_importable
 from paretune.search.driver import Outcome
 from paretune.search.info import StudyInfo
 from paretune.search.pick import Pick, pick
 from paretune.search.rule import Knee, MaxDrop, Rule, TrialNumber, Weights
 from paretune.search.store import JOURNAL, StudyStore
 from paretune.search.table import front_table, trials_table
+from paretune.search.view import devices, view
 from paretune.search.workbench import Workbench
 
 
@@ -25,7 +26,13 @@ class Study:
         outcome: how the search of this process ended, or None if it was only opened.
     """
 
-    def __init__(self, folder: Path, data: Any = None, outcome: Outcome | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        data: Any = None,
+        outcome: Outcome | None = None,
+        evaluators: Sequence[PluginSection] = (),
+    ) -> None:
         """Use `paretune.tune` or `paretune.open_study`.
 
         Raises:
@@ -34,6 +41,7 @@ class Study:
         self.folder = folder
         self.outcome = outcome
         self._data = data
+        self._evaluators = tuple(evaluators)
         self._store = StudyStore.open(folder)
 
     @property
@@ -52,6 +60,19 @@ class Study:
         return front_table(self.info, self._store.trials())
 
     @property
+    def devices(self) -> tuple[str, ...]:
+        """The devices that have metrics of their own; none in a study on a single device."""
+        return devices(self.info)
+
+    def front_on(self, device: str) -> pd.DataFrame:
+        """The front of one device: by the objectives that are not tied to another.
+
+        Raises:
+            UserError: the study knows no such device.
+        """
+        return front_table(*view(self.info, self._store.trials(), device))
+
+    @property
     def store(self) -> StudyStore:
         """For reading: policies and measurements as objects."""
         return self._store
@@ -60,15 +81,22 @@ class Study:
         """The config that the study was begun with."""
         return study_config(self._store)
 
-    def workbench(self) -> Workbench:
+    def workbench(self, *, devices: bool = True) -> Workbench:
         """Load and prepare model, data and evaluators again, and check that they are the same.
+
+        Args:
+            devices: False connects to none, and leaves out what is measured on one.
 
         Raises:
             UserError: something cannot be loaded, or differs from what the study measured.
         """
-        bench = Workbench.open(self.config(), self._data, first=True)
+        config = self.config()
+        if self._evaluators:
+            config = config.model_copy(update={"evaluators": self._evaluators})
+        bench = Workbench.open(config, self._data, first=True, devices=devices)
         try:
             self._store.require_same(bench.identity)
+            bench.expect(self._store.trials())
         except UserError:
             bench.close()
             raise
@@ -82,9 +110,10 @@ class Study:
         knee: bool = False,
         weights: Mapping[str, float] | None = None,
         trial: int | None = None,
+        device: str | None = None,
         output: str | Path | None = None,
         register: bool = True,
-        alias: str = "picked",
+        alias: str | None = None,
     ) -> Pick:
         """Choose one front member by one rule, export it, verify the written file, register it.
 
@@ -94,23 +123,28 @@ class Study:
             knee: the knee point of the front.
             weights: metric name to its weight in a sum of normalized figures.
             trial: that number, on the front or not.
-            output: the folder to write; by default `picks/trial-N` of the study.
+            device: picks from this device's front; its name may be left out of the metrics'.
+            output: the folder to write; by default `picks/trial-N` of the study, with a device
+                `picks/DEVICE-trial-N`.
             register: in MLflow's model registry, if the config's tracking is on.
-            alias: of the version in the registry.
+            alias: of the version in the registry; by default `picked` or `picked-DEVICE`.
 
         Raises:
-            UserError: not exactly one rule was given, or it does not fit the study.
+            UserError: not exactly one rule was given, there is no such device, or the rule does not
+                fit the study.
             NothingPicked: no front member satisfies the rule.
             NotReproduced: the model or its figures are not those recorded.
         """
         rule = one_rule(max_drop, minimize, knee, weights, trial)
         # Before the model and the data are loaded: it may find nothing.
-        rule.choose(self.info, self._store.trials())
-        with self.workbench() as bench:
+        rule.choose(*view(self.info, self._store.trials(), device))
+        # What a clock or a meter says does not repeat itself; the devices may be switched off.
+        with self.workbench(devices=False) as bench:
             return pick(
                 self._store,
                 bench,
                 rule,
+                device=device,
                 output=None if output is None else Path(output),
                 tracking=bench.config.tracking if register else None,
                 alias=alias,

@@ -8,11 +8,13 @@ from typing import Any
 import pandas as pd
 
 from paretune.evaluators import Measurement, Metric
+from paretune.evaluators.metric import at, extended
 from paretune.search import text
 from paretune.search.front import front
 from paretune.search.info import StudyInfo
 from paretune.search.landmark import reference
 from paretune.search.trial import Trial
+from paretune.search.view import front_numbers
 
 
 def front_table(info: StudyInfo, trials: Sequence[Trial]) -> pd.DataFrame:
@@ -20,7 +22,9 @@ def front_table(info: StudyInfo, trials: Sequence[Trial]) -> pd.DataFrame:
 
     Columns: `trial`; per metric `<metric>`, `<metric>_low`, `<metric>_high` (95% interval, empty
     for exact figures) and, where it has a unit, `<stem>_ratio` to the fp32 model; `confirmed`;
-    the same figures on the test split as `test_<metric>` ...; `summary`; `policy` (JSON).
+    the same figures on the test split as `test_<metric>` ...; `flags`, such as
+    `latency_ms: disturbed`, empty where there are none; `summary`; `policy` (JSON). With several
+    devices the names end in theirs: `latency_ms_low@pi`.
     """
     return table_of(info, front(trials, info.objectives), reference(trials))
 
@@ -37,45 +41,49 @@ def table_of(info: StudyInfo, rows: Sequence[Trial], compared: Trial | None) -> 
         record: dict[str, Any] = {"trial": trial.number}
         record |= _figures(info, trial.figures, "")
         for metric in ratios:
-            record[f"{text.stem(metric)}_ratio"] = ratio(trial, compared, metric)
+            record[extended(text.stem(metric), "_ratio")] = ratio(trial, compared, metric)
         record["confirmed"] = bool(trial.confirmed)
         record |= _figures(info, trial.test, "test_")
+        record["flags"] = _flags(info, trial.figures, trial.test)
         record["summary"] = text.summary(trial.policy)
         record["policy"] = trial.policy.to_json()
         records.append(record)
     columns = [
         "trial",
         *_columns(info, ""),
-        *(f"{text.stem(metric)}_ratio" for metric in ratios),
+        *(extended(text.stem(metric), "_ratio") for metric in ratios),
         "confirmed",
         *_columns(info, "test_"),
+        "flags",
         "summary",
         "policy",
     ]
-    return pd.DataFrame.from_records(records, columns=columns)
+    return _frame(records, columns)
 
 
 def trials_table(info: StudyInfo, trials: Sequence[Trial]) -> pd.DataFrame:
     """One row a trial, in the order of their numbers.
 
-    Columns: `trial`, `status`, `on_front`, the figures as taken during the search, the confirmed
-    ones as `confirmed_<metric>` ..., `test_<metric>` ..., `violations`, `reason`,
-    `artifact_sha256`, `seconds` (all parts), `seconds_by_part` (JSON), `finished_at` (UTC),
+    Columns: `trial`, `status`, `on_front` and, with several devices, `on_front@<device>`; the
+    figures as taken during the search, the confirmed ones as `confirmed_<metric>` ...,
+    `test_<metric>` ..., `flags` of the confirmed ones if there are any, `violations`, `reason`,
+    `artifact_sha256`, `seconds`, `seconds_by_part` (JSON), `finished_at` (UTC),
     `summary`, `policy` (JSON).
     """
-    members = {trial.number for trial in front(trials, info.objectives)}
+    members = {at("on_front", device): n for device, n in front_numbers(info, trials).items()}
     records = [
         {
             "trial": trial.number,
             "status": trial.status.value,
-            "on_front": trial.number in members,
+            **{column: trial.number in found for column, found in members.items()},
             **_figures(info, trial.measurements, ""),
             **_figures(info, trial.confirmed, "confirmed_"),
             **_figures(info, trial.test, "test_"),
+            "flags": _flags(info, trial.figures, trial.test),
             "violations": "; ".join(trial.violations),
             "reason": trial.reason,
             "artifact_sha256": trial.artifact_sha256,
-            "seconds": sum(trial.seconds.values()),
+            "seconds": trial.duration,
             "seconds_by_part": json.dumps(dict(trial.seconds)),
             "finished_at": pd.Timestamp(trial.finished_at, unit="s", tz="UTC"),
             "summary": text.summary(trial.policy),
@@ -83,11 +91,11 @@ def trials_table(info: StudyInfo, trials: Sequence[Trial]) -> pd.DataFrame:
         }
         for trial in sorted(trials, key=lambda trial: trial.number)
     ]
-    columns = ["trial", "status", "on_front"]
+    columns = ["trial", "status", *members]
     columns += [c for prefix in ("", "confirmed_", "test_") for c in _columns(info, prefix)]
-    columns += ["violations", "reason", "artifact_sha256", "seconds", "seconds_by_part"]
+    columns += ["flags", "violations", "reason", "artifact_sha256", "seconds", "seconds_by_part"]
     columns += ["finished_at", "summary", "policy"]
-    return pd.DataFrame.from_records(records, columns=columns)
+    return _frame(records, columns)
 
 
 def to_json(table: pd.DataFrame) -> str:
@@ -109,7 +117,7 @@ def ordered(info: StudyInfo) -> list[Metric]:
 def has_ratio(info: StudyInfo, metric: Metric) -> bool:
     """Whether a ratio to fp32 says something: it has a unit, and is not measured as a ratio too."""
     measured = {m.name for m in info.metrics}
-    return bool(metric.unit) and f"{text.stem(metric)}_ratio" not in measured
+    return bool(metric.unit) and extended(text.stem(metric), "_ratio") not in measured
 
 
 def ratio(trial: Trial, compared: Trial | None, metric: Metric) -> float:
@@ -121,7 +129,7 @@ def ratio(trial: Trial, compared: Trial | None, metric: Metric) -> float:
 
 def _columns(info: StudyInfo, prefix: str) -> list[str]:
     return [
-        f"{prefix}{metric.name}{suffix}"
+        f"{prefix}{extended(metric.name, suffix)}"
         for metric in ordered(info)
         for suffix in ("", "_low", "_high")
     ]
@@ -133,5 +141,18 @@ def _figures(info: StudyInfo, measured: Mapping[str, Measurement], prefix: str) 
         found = measured.get(metric.name)
         sides = (None, None, None) if found is None else (found.value, found.low, found.high)
         for suffix, side in zip(("", "_low", "_high"), sides, strict=True):
-            figures[f"{prefix}{metric.name}{suffix}"] = math.nan if side is None else side
+            figures[f"{prefix}{extended(metric.name, suffix)}"] = math.nan if side is None else side
     return figures
+
+
+def _frame(records: Sequence[Mapping[str, Any]], columns: list[str]) -> pd.DataFrame:
+    table = pd.DataFrame.from_records(records, columns=columns)
+    # A column that is all empty would have no type.
+    return table.astype({"flags": pd.StringDtype(na_value=math.nan)})
+
+
+def _flags(
+    info: StudyInfo, figures: Mapping[str, Measurement], test: Mapping[str, Measurement]
+) -> str | None:
+    metrics = ordered(info)
+    return "; ".join([*text.flags(metrics, figures), *text.flags(metrics, test, "test_")]) or None

@@ -19,7 +19,7 @@ class Tally:
     """Counts the trials of a study, those of earlier runs included.
 
     Attributes:
-        known: policy to its trial.
+        known: policy to its trial; what failed in an earlier run for a transient reason is not.
         archive: the front so far.
     """
 
@@ -32,9 +32,10 @@ class Tally:
         self._space_size = space_size
         self._count = dict.fromkeys(TrialStatus, 0)
         self._costs: deque[float] = deque(maxlen=WINDOW)
-        self._spent_before = sum(sum(trial.seconds.values()) for trial in earlier)
+        self._spent_before = sum(trial.duration for trial in earlier)
         for trial in earlier:
-            self._take(trial)
+            if not trial.transient:
+                self._take(trial)
         self.archive.extend(earlier)
         self._begin = time.monotonic()
         self._ends: deque[float] = deque([self._begin], maxlen=WINDOW + 1)
@@ -91,4 +92,4 @@ class Tally:
         self.known[trial.policy] = trial
         self._count[trial.status] += 1
         if trial.status is TrialStatus.COMPLETE:
-            self._costs.append(sum(trial.seconds.values()))
+            self._costs.append(trial.duration)

@@ -47,20 +47,18 @@ def front_view(info: StudyInfo, trials: Sequence[Trial], members: Sequence[Trial
         box=box.SIMPLE_HEAD,
         title_justify="left",
         caption_justify="left",
-        caption=_caption(rows),
+        caption=_caption(info, rows, tested),
     )
     table.add_column("trial", justify="right", no_wrap=True)
     for metric in ordered(info):
         style = "bold" if metric in info.objectives else ""
-        table.add_column(
-            text.label(metric, scales[metric.name].unit), justify="right", style=style, max_width=18
-        )
+        heading = _heading(metric, scales[metric.name])
+        table.add_column(heading, justify="right", style=style, max_width=18, overflow="fold")
         if has_ratio(info, metric):
             table.add_column("× fp32", justify="right", no_wrap=True)
     for metric in tested:
-        table.add_column(
-            f"test {text.label(metric, scales[metric.name].unit)}", justify="right", max_width=18
-        )
+        heading = f"test {_heading(metric, scales[metric.name])}"
+        table.add_column(heading, justify="right", max_width=18, overflow="fold")
     table.add_column("policy", min_width=16, overflow="fold")
 
     named = {trial.number: name for name, trial in marks.items()}
@@ -74,6 +72,11 @@ def front_view(info: StudyInfo, trials: Sequence[Trial], members: Sequence[Trial
             end_section=row is members[-1],
         )
     return table
+
+
+def _heading(metric: Metric, shown: text.Scale) -> str:
+    """The label with a place to break it."""
+    return text.label(metric, shown.unit).replace("@", " @")
 
 
 def _cells(
@@ -97,7 +100,11 @@ def _cell(measured: Mapping[str, Measurement], metric: Metric, shown: text.Scale
     return text.figure(measured[metric.name], shown) if metric.name in measured else ""
 
 
-def _caption(rows: Sequence[Trial]) -> str:
+def _caption(info: StudyInfo, rows: Sequence[Trial], tested: Sequence[Metric]) -> str:
+    note = "* as measured during the search, not confirmed: winners look better than they are."
     if all(row.confirmed for row in rows):
-        return "Figures: measured again on the whole search split after the search."
-    return "* as measured during the search, not confirmed: winners look better than they are."
+        note = "Figures: measured again on the whole search split after the search."
+    figures = [row.figures[metric.name] for row in rows for metric in ordered(info)]
+    figures += [row.test[m.name] for row in rows for m in tested if m.name in row.test]
+    doubts = text.doubts(figures)
+    return f"{note}\n{doubts}" if doubts else note

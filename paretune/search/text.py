@@ -3,13 +3,21 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from paretune.evaluators import Measurement, Metric
 from paretune.spaces import Channel, Dense, Policy
 
 _BYTES = {"b", "byte", "bytes"}
+
+DOUBTFUL = "~"
+"""Marks figures that carry flags."""
+
+_MEANINGS = {
+    "disturbed": "something else used the machine meanwhile",
+    "cold": "the end of the warm-up was not seen",
+}
 
 
 @dataclass(frozen=True)
@@ -63,13 +71,40 @@ def number(value: float, uncertainty: float | None = None) -> str:
 
 
 def figure(measurement: Measurement, shown: Scale) -> str:
-    """A measurement with its interval: `0.9812 ±0.0041`; the wider side where it is lopsided."""
+    """A measurement with its interval: `0.9812 ±0.0041`; the wider side where it is lopsided.
+
+    It ends in `~` where the measurement carries flags.
+    """
+    mark = f" {DOUBTFUL}" if measurement.flags else ""
     value = measurement.value / shown.divisor
     if measurement.low is None or measurement.high is None:
-        return number(value) if shown.divisor == 1 else f"{value:.{_decimals(value, 4)}f}"
+        plain = number(value) if shown.divisor == 1 else f"{value:.{_decimals(value, 4)}f}"
+        return f"{plain}{mark}"
     half = max(measurement.value - measurement.low, measurement.high - measurement.value)
     half /= shown.divisor
-    return f"{number(value, half)} ±{number(half, half)}"
+    return f"{number(value, half)} ±{number(half, half)}{mark}"
+
+
+def flags(
+    metrics: Iterable[Metric], measured: Mapping[str, Measurement], prefix: str = ""
+) -> list[str]:
+    """One text a metric that carries flags, such as `latency_ms: disturbed`.
+
+    Args:
+        prefix: of the metrics' names.
+    """
+    return [
+        f"{prefix}{metric.name}: {', '.join(found.flags)}"
+        for metric in metrics
+        if (found := measured.get(metric.name)) is not None and found.flags
+    ]
+
+
+def doubts(measured: Iterable[Measurement]) -> str:
+    """What `~` means in a table of these figures; empty where none carries a flag."""
+    found = sorted({flag for one in measured for flag in one.flags})
+    meant = [f"{flag} ({_MEANINGS[flag]})" if flag in _MEANINGS else flag for flag in found]
+    return f"{DOUBTFUL} doubtful: {', '.join(meant)}." if found else ""
 
 
 def summary(policy: Policy) -> str:

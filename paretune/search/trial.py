@@ -7,6 +7,9 @@ from enum import StrEnum
 from paretune.evaluators import Measurement
 from paretune.spaces import Policy
 
+TRANSIENT = "transient: "
+"""Begins the reason of a failed trial whose policy was not to blame."""
+
 
 class TrialStatus(StrEnum):
     """How a trial ended."""
@@ -35,7 +38,8 @@ class Trial:
         violations: the constraints that do not hold, such as `accuracy_drop <= 0.02`.
         reason: why it is infeasible or failed, else empty.
         artifact_sha256: of the artifact measured, else empty.
-        seconds: part of the trial (`apply`, an evaluator's name, ...) to wall time.
+        seconds: part of the trial (`apply`, an evaluator's name, ...) to wall time. Evaluators on
+            different machines overlap; `total` is all of it.
         finished_at: Unix time in seconds.
     """
 
@@ -55,6 +59,16 @@ class Trial:
     def figures(self) -> Mapping[str, Measurement]:
         """The best figures that choosing may look at: confirmed ones if there are any."""
         return self.confirmed or self.measurements
+
+    @property
+    def transient(self) -> bool:
+        """Failed, but nothing is known about the policy: another time it may succeed."""
+        return self.status is TrialStatus.FAILED and self.reason.startswith(TRANSIENT)
+
+    @property
+    def duration(self) -> float:
+        """Seconds of wall time; studies of earlier versions did nothing at the same time."""
+        return self.seconds.get("total", sum(self.seconds.values()))
 
     @property
     def feasible(self) -> bool:

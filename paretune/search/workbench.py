@@ -1,6 +1,7 @@
 """The workbench: everything that a study needs to make models and to measure them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
 
@@ -8,20 +9,27 @@ from paretune.errors import UserError
 from paretune.evaluators import Artifact, EvaluationContext, Measurement, Metric, SplitName, Splits
 from paretune.evaluators.checking import check_splits
 from paretune.evaluators.fingerprint import fingerprint
+from paretune.evaluators.isolation.spool import Spool
+from paretune.evaluators.isolation.suite import IsolatedSuite
 from paretune.evaluators.loading import as_splits, load_splits
-from paretune.evaluators.suite import EvaluatorSuite
+from paretune.evaluators.suite import EvaluatorSuite, unknown_metric
 from paretune.importing import call_object
-from paretune.names import nearest
 from paretune.plugins import load_plugin
 from paretune.search.backends import Backend, Prepared
 from paretune.search.config import Config
 from paretune.search.environment import environment
 from paretune.search.identity import identity
 from paretune.search.info import StudyInfo
+from paretune.search.landmark import reference
 from paretune.search.model import resolve_model
-from paretune.spaces import Policy, Space, build_space
+from paretune.search.profiling.profile import read_profile
+from paretune.search.trial import Trial
+from paretune.spaces import Capabilities, Policy, Space, build_space
 
 BACKENDS = "paretune.backends"
+
+LOG = "evaluators.log"
+"""File in the study's folder for what evaluators print, and for their tracebacks."""
 
 
 class Workbench:
@@ -32,7 +40,7 @@ class Workbench:
         prepared: the model, ready for any policy.
         space: what may be done to it.
         splits: the data.
-        suite: measures artifacts.
+        suite: measures artifacts, in a process of its own.
         info: what a study of it is about.
     """
 
@@ -42,8 +50,9 @@ class Workbench:
         prepared: Prepared,
         space: Space,
         splits: Splits,
-        suite: EvaluatorSuite,
+        suite: IsolatedSuite,
         info: StudyInfo,
+        stack: ExitStack,
     ) -> None:
         """Use `Workbench.open`."""
         self.config = config
@@ -52,34 +61,53 @@ class Workbench:
         self.splits = splits
         self.suite = suite
         self.info = info
+        self._stack = stack
 
     @staticmethod
-    def open(config: Config, data: Any = None, *, first: bool = False) -> "Workbench":
+    def open(
+        config: Config, data: Any = None, *, first: bool = False, devices: bool = True
+    ) -> "Workbench":
         """Load and prepare all that `config` names; the cheap checks come first.
 
         Args:
             data: splits, or a function that returns them, instead of `config.data`.
             first: take the model that the study began with, also if its source has changed since.
+            devices: False connects to none, and leaves out what is measured on one.
 
         Raises:
             UserError: something in the config, the model or the data is unusable.
         """
         metrics = declared_metrics(config)
-        prepared, space, splits = prepare(config, data, first=first)
-        objectives = tuple(metrics[name] for name in config.objectives)
-        wanted = tuple(metrics[name] for name in config.wanted)
-        info = StudyInfo(
-            name=config.name,
-            objectives=objectives,
-            metrics=wanted,
-            constraints=config.constraints,
-            config=config.model_dump(mode="json"),
-            identity=identity(config, prepared, fingerprint(splits), space, objectives),
-            environment=environment(),
-        )
-        context = EvaluationContext(prepared.reference, splits)
-        suite = EvaluatorSuite.create(config.configured_evaluators, config.wanted, context)
-        return Workbench(config, prepared, space, splits, suite, info)
+        with ExitStack() as stack:
+            config.output.mkdir(parents=True, exist_ok=True)
+            spool = stack.enter_context(Spool(config.output))
+            # From here on the data is in memory once, for all processes.
+            splits = spool.keep(load_data(config, data))
+            prepared, space = prepare(config, splits, first=first)
+            objectives = tuple(metrics[name] for name in config.objectives)
+            wanted = tuple(metrics[name] for name in config.wanted)
+            info = StudyInfo(
+                name=config.name,
+                objectives=objectives,
+                metrics=wanted,
+                constraints=config.constraints,
+                config=config.model_dump(mode="json"),
+                identity=identity(config, prepared, fingerprint(splits), space, objectives),
+                environment=environment(),
+            )
+            places = config.device_specs if devices else ()
+            measurable = EvaluatorSuite.declare(config.configured_evaluators, places)
+            suite = IsolatedSuite.create(
+                config.configured_evaluators,
+                [name for name in config.wanted if name in measurable],
+                EvaluationContext(prepared.reference, splits),
+                places,
+                log=config.output / LOG,
+                seconds=config.limits.seconds,
+                memory=config.limits.memory,
+            )
+            stack.enter_context(suite)
+            return Workbench(config, prepared, space, splits, suite, info, stack.pop_all())
 
     @property
     def identity(self) -> Mapping[str, str]:
@@ -101,12 +129,19 @@ class Workbench:
 
         Raises:
             Infeasible: the artifact cannot be measured for a reason that lies in it.
+            CandidateError: it broke what measured it, or went beyond a limit.
             TransientError: try again.
         """
         return self.suite.measure(artifact, split)
 
+    def expect(self, trials: Sequence[Trial]) -> None:
+        """Base the default time limit on what the uncompressed model took in earlier trials."""
+        if (fp32 := reference(trials)) is not None:
+            self.suite.expect(fp32.duration)
+
     def close(self) -> None:
-        self.suite.close()
+        """End the evaluators and remove the files that the data is mapped from."""
+        self._stack.close()
 
     def __enter__(self) -> Self:
         return self
@@ -121,7 +156,7 @@ def declared_metrics(config: Config) -> dict[str, Metric]:
     Raises:
         UserError: an evaluator or one of its options is unknown, or so is a metric of the config.
     """
-    metrics = EvaluatorSuite.declare(config.configured_evaluators)
+    metrics = EvaluatorSuite.declare(config.configured_evaluators, config.device_specs)
     for place, names in (
         ("objectives", config.objectives),
         ("constraints", tuple(constraint.metric for constraint in config.constraints)),
@@ -129,17 +164,29 @@ def declared_metrics(config: Config) -> dict[str, Metric]:
     ):
         for name in names:
             if name not in metrics:
-                raise UserError(f"{place}: unknown metric '{name}'{nearest(name, sorted(metrics))}")
+                raise UserError(f"{place}: {unknown_metric(name, metrics)}")
     return metrics
 
 
-def prepare(
-    config: Config, data: Any = None, *, first: bool = False
-) -> tuple[Prepared, Space, Splits]:
-    """The prepared model, its space, and the data; all but the evaluators of a workbench.
+def load_data(config: Config, data: Any = None) -> Splits:
+    """The data in order, not checked against the model yet.
 
     Args:
-        data, first: as for `Workbench.open`.
+        data: as for `Workbench.open`.
+
+    Raises:
+        UserError: there is no such function, it raises, or returns something else.
+    """
+    if data is None:
+        return load_splits(config.data)
+    return as_splits(call_object("data", data) if callable(data) else data)
+
+
+def prepare(config: Config, splits: Splits, *, first: bool = False) -> tuple[Prepared, Space]:
+    """The prepared model and its space; all but the evaluators of a workbench.
+
+    Args:
+        first: as for `Workbench.open`.
 
     Raises:
         UserError: something in the config, the model or the data is unusable.
@@ -147,14 +194,13 @@ def prepare(
     metrics = declared_metrics(config)
     backend = load_backend(config)
     cache = config.output / "cache"
-    splits = load_splits(config.data) if data is None else _splits(data)
     path = resolve_model(config.model, config.base, cache, first=first)
     check_splits(splits, path)
     prepared = backend.prepare(path, splits.calibration, cache, config.backend.options)
     space = build_space(
         prepared.layers,
         prepared.groups,
-        prepared.capabilities,
+        _capabilities(config, prepared),
         config.space.precision,
         config.space.sparsity,
         config.space.rules,
@@ -162,7 +208,21 @@ def prepare(
         storage=any(metrics[name].unit == "bytes" for name in config.sought),
         grain=config.space.grain,
     )
-    return prepared, space, splits
+    return prepared, space
+
+
+def _capabilities(config: Config, prepared: Prepared) -> Capabilities:
+    """What the devices do natively: as their profiles say, else as the backend knows."""
+    if config.devices is None:
+        return prepared.capabilities
+    return Capabilities.any_of(
+        [
+            read_profile(config.base / device.profile).capabilities
+            if device.profile
+            else prepared.capabilities
+            for device in config.devices.values()
+        ]
+    )
 
 
 def load_backend(config: Config) -> Backend:
@@ -173,7 +233,3 @@ def load_backend(config: Config) -> Backend:
     """
     factory: Callable[[], Backend] = load_plugin(BACKENDS, config.backend.type)
     return factory()
-
-
-def _splits(data: Any) -> Splits:
-    return as_splits(call_object("data", data) if callable(data) else data)

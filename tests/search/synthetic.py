@@ -1,7 +1,8 @@
 """Studies made up from a seed: what tables, figures, rules and tracking are tested on."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -22,13 +23,15 @@ def make_info(
     objectives: Sequence[Metric] = (ACCURACY, LATENCY),
     metrics: Sequence[Metric] = (ACCURACY, DROP, LATENCY, SIZE),
     name: str = "synthetic",
+    config: Mapping[str, Any] | None = None,
 ) -> StudyInfo:
     return StudyInfo(
         name=name,
         objectives=tuple(objectives),
         metrics=tuple(metrics),
         constraints=(Constraint("accuracy_drop", "<=", 0.1),) if DROP in metrics else (),
-        config={"name": name, "search": {"sampler": "nsga2", "seed": 0}, "model": "model.onnx"},
+        config=config
+        or {"name": name, "search": {"sampler": "nsga2", "seed": 0}, "model": "model.onnx"},
         identity={"model": "a" * 16, "data": "b" * 16, "space": "c" * 16},
         environment={"host": "bench", "cpu": "some CPU", "onnxruntime": "1.31.0"},
     )
@@ -99,3 +102,32 @@ def confirmed(trial: Trial) -> Trial:
         for name, m in trial.measurements.items()
     }
     return replace(trial, confirmed=dict(trial.measurements), test=test)
+
+
+PI, SERVER = LATENCY.on("pi"), LATENCY.on("server")
+
+
+def make_device_info(
+    constraints: Sequence[Constraint] = (), config: Mapping[str, Any] | None = None
+) -> StudyInfo:
+    """A study on the devices `pi` and `server`."""
+    info = make_info((ACCURACY, PI, SERVER), (ACCURACY, PI, SERVER, SIZE), config=config)
+    return replace(info, constraints=tuple(constraints))
+
+
+def make_device_trials(count: int = 60, seed: int = 0) -> list[Trial]:
+    """Trials of which some are better on `pi` and others on `server`; confirmed and tested."""
+    rng = np.random.default_rng([seed, 1])
+    trials = []
+    for trial in make_trials(count, seed=seed, confirm=False):
+        measured = dict(trial.measurements)
+        if measured:
+            latency = measured.pop("latency_ms")
+            del measured["accuracy_drop"]
+            for device in ("pi", "server"):
+                value = latency.value * float(rng.lognormal(0.0, 0.3))
+                measured[f"latency_ms@{device}"] = Measurement(
+                    value, 0.98 * value, 1.02 * value, conditions={"host": device}
+                )
+        trials.append(replace(trial, measurements=measured, violations=()))
+    return [confirmed(trial) if trial.measurements else trial for trial in trials]

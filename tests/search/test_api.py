@@ -10,9 +10,12 @@ import pytest
 import paretune
 from paretune.errors import UserError
 from paretune.evaluators import Metric, Splits, from_arrays
+from paretune.search.config import load_config
 from paretune.search.lock import StudyLock
 from paretune.search.rule import NothingPicked
-from tests.search.tiny import project
+from paretune.search.workbench import Workbench
+from paretune.spaces import Precision
+from tests.search.tiny import project, write
 
 __all__ = ["project"]
 
@@ -114,6 +117,8 @@ def test_what_is_written_can_be_looked_at(project: Path) -> None:
         ({"time": "soon"}, "paretune.tune: search.time: cannot read the time 'soon'"),
         ({"data": 3}, "data: the function must return Splits or a mapping"),
         ({"sampler": "x"}, "search.sampler: unknown sampler 'x'"),
+        ({"devices": {"pi": "lokal"}}, "devices.pi: unknown type 'lokal'; nearest is 'local'"),
+        ({"devices": {"a b": "local"}}, "paretune.tune: devices: a device's name begins with"),
     ],
 )
 def test_mistakes(project: Path, changes: dict[str, Any], message: str) -> None:
@@ -126,6 +131,24 @@ def test_a_module_needs_example_inputs(project: Path) -> None:
 
     with pytest.raises(UserError, match="needs `example_inputs`"):
         paretune.tune(model=nn.Linear(8, 4), data=splits(), **SMALL)
+
+
+def test_devices_may_be_switched_off_when_a_model_is_built_again(project: Path) -> None:
+    gone = {"url": "http://127.0.0.1:9", "token": "t", "patience": 1}
+    path = write(
+        project,
+        objectives=["accuracy", "latency_ms@gone"],
+        metrics=["size_bytes", "load_ms@here"],
+        devices={"gone": gone, "here": "local"},
+    )
+    config = load_config(path)
+    with pytest.raises(UserError, match="device 'gone'"):
+        Workbench.open(config)
+    with Workbench.open(config, devices=False) as bench:
+        assert [metric.name for metric in bench.suite.metrics] == ["accuracy", "size_bytes"]
+        assert [m.name for m in bench.info.objectives] == ["accuracy", "latency_ms@gone"]
+        whole = bench.apply(bench.space.uniform(Precision.FP32), project / "whole.onnx")
+        assert bench.measure(whole, "search")[0].keys() == {"accuracy", "size_bytes"}
 
 
 def test_exactly_one_rule_picks(project: Path) -> None:

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from paretune.durations import format_duration, parse_duration
 from paretune.errors import UserError
 from paretune.search.budget import Budget, parse_budget
-from paretune.search.duration import format_duration, parse_duration
 
 
 @pytest.mark.parametrize(

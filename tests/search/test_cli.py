@@ -308,6 +308,37 @@ def test_mistakes_in_the_rule(project: Path, options: tuple[str, ...], message: 
     assert re.search(message, refused("pick", "tiny.yaml", *options))
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("lokal",), "device 'lokal': no plugin 'lokal'.*; nearest is 'local'"),
+        (("htp://pi",), "device 'htp://pi': no plugin 'htp'.*; nearest is 'http'"),
+        (("http://",), "'http://' is no address; allowed are local, http://"),
+        (("--runtime", "onnxrutime"), "no plugin 'onnxrutime' .*; nearest is 'onnxruntime'"),
+        (("-o", "file/x.json"), "cannot write to the folder 'file': "),
+        (("-o", "folder"), "--output: 'folder' is a folder; name the file to write"),
+    ],
+)
+def test_mistakes_before_a_profile_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    found = refused("device", "profile", *arguments)
+    assert re.search(message, found)
+    assert "\n" not in found
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "folder"]
+
+
+def test_a_profile_of_no_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = paretune("device", "profile", "--threads", "0")
+    assert result.exit_code == 2
+    assert re.search("Invalid value for '--threads': .* 1", result.output)
+    assert not list(tmp_path.iterdir())
+
+
 def test_an_unknown_option_is_no_traceback(project: Path) -> None:
     result = paretune("search", "tiny.yaml", "--nosuch")
     assert result.exit_code == 2
@@ -328,3 +359,37 @@ def test_help_loads_nothing_heavy() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "set()"
+
+
+def test_two_devices_have_fronts_and_picks_of_their_own(project: Path) -> None:
+    write(
+        project,
+        objectives=["accuracy", "latency_ms@one", "latency_ms@two"],
+        metrics=["size_bytes"],
+        evaluators=[{"type": "latency", "max_seconds": 0.02}],
+        devices={"one": "local", "two": {"threads": 2}},
+        space={"precision": ["int8"], "sparsity": []},
+    )
+    message = refused("pick", "tiny.yaml", "--knee", "--device", "one")
+    assert "no study" in message
+    searched = paretune("search", "tiny.yaml", "--trials", "2")
+    assert searched.exit_code == 0, searched.output
+    assert "Front of two: paretune front runs/tiny --device two" in searched.stdout
+
+    members = json.loads(paretune("front", "tiny.yaml", "--device", "two", "--json").stdout)
+    assert "latency_ms@two" in members[0]
+    assert "latency_ms@one" not in members[0]
+    whole = json.loads(paretune("front", "tiny.yaml", "--json").stdout)
+    numbers = {member["trial"] for member in whole}
+    assert {member["trial"] for member in members} <= numbers
+    assert all(member["confirmed"] for member in members)
+    assert "tiny on two: front of" in paretune("front", "tiny.yaml", "--device", "two").stdout
+    assert "on one, two" in refused("front", "tiny.yaml", "--device", "three")
+
+    rule = ("--max-drop", "1", "--minimize", "latency_ms", "--device", "two")
+    picked = paretune("pick", "tiny.yaml", *rule)
+    assert picked.exit_code == 0, picked.output
+    fastest = min(members, key=lambda member: member["latency_ms@two"])
+    folder = project / "runs/tiny/picks" / f"two-trial-{fastest['trial']}"
+    assert (folder / "model.onnx").stat().st_size == fastest["size_bytes"]
+    assert "each device has its own 'latency_ms'" in refused("pick", "tiny.yaml", *rule[:4])

@@ -1,15 +1,20 @@
 """After the search: confirming the front, and testing it once."""
 
+from dataclasses import replace
 from pathlib import Path
 
-from paretune.errors import Infeasible
-from paretune.evaluators import Artifact, Measurement, SplitName
+import pytest
+
+from paretune.errors import CandidateError, Infeasible
+from paretune.evaluators import Artifact, SplitName
 from paretune.search.attempt import Measured
+from paretune.search.constraint import Constraint
 from paretune.search.front import front
 from paretune.search.listener import Phase
+from paretune.search.view import all_members, fronts
 from paretune.spaces import Policy, Precision
 from tests.search.driving import Recorder, search, trials_of
-from tests.search.fake import FakeBench, figures
+from tests.search.fake import ACCURACY, LATENCY, FakeBench, figures
 
 
 def test_the_front_is_confirmed_and_tested_with_the_landmarks(tmp_path: Path) -> None:
@@ -41,7 +46,8 @@ class Optimist(FakeBench):
         lucky = int(artifact.policy.key, 16) % 3 == 0 and artifact.policy not in self.before
         self.before.add(artifact.policy)
         if lucky:
-            flattered = Measurement(0.7 * measured["latency_ms"].value)
+            latency = measured["latency_ms"]
+            flattered = replace(latency, value=0.7 * latency.value)
             measured = {**measured, "latency_ms": flattered}
         return measured, seconds
 
@@ -57,13 +63,16 @@ def test_the_confirmed_front_holds_only_confirmed_figures(tmp_path: Path) -> Non
     assert len(confirmed) > len(members)
 
 
-def test_a_member_that_cannot_be_measured_again_stays_unconfirmed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("error", [Infeasible("gone"), CandidateError("it hung")])
+def test_a_member_that_cannot_be_measured_again_stays_unconfirmed(
+    tmp_path: Path, error: Exception
+) -> None:
     calls: dict[Policy, int] = {}
 
     def trouble(policy: Policy, split: SplitName) -> None:
         calls[policy] = calls.get(policy, 0) + 1
         if policy.items[0][1].precision is Precision.INT8 and calls[policy] > 1:
-            raise Infeasible("gone")
+            raise error
 
     bench = FakeBench(trouble=trouble)
     search(tmp_path, bench, 60)
@@ -71,3 +80,35 @@ def test_a_member_that_cannot_be_measured_again_stays_unconfirmed(tmp_path: Path
     first = {bool(t.confirmed): t.policy.items[0][1].precision for t in members}
     assert first[False] is Precision.INT8
     assert first[True] is not Precision.INT8
+
+
+class TwoDevices(FakeBench):
+    """What is fast on one device is slow on the other; only few policies suit the server."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        metrics = (ACCURACY, LATENCY.on("pi"), LATENCY.on("server"))
+        constraint = Constraint("latency_ms@server", "<=", 4.0)
+        self.info = replace(
+            self.info, objectives=metrics, metrics=metrics, constraints=(constraint,)
+        )
+
+    def measure(self, artifact: Artifact, split: SplitName) -> Measured:
+        measured, seconds = super().measure(artifact, split)
+        latency = measured["latency_ms"]
+        return {
+            "accuracy": measured["accuracy"],
+            "latency_ms@pi": latency,
+            "latency_ms@server": replace(latency, value=10.0 - latency.value),
+        }, seconds
+
+
+def test_every_devices_front_is_confirmed_and_tested(tmp_path: Path) -> None:
+    bench = TwoDevices()
+    search(tmp_path, bench, 60)
+    trials = trials_of(tmp_path)
+    found = fronts(bench.info, trials)
+    assert all(trial.confirmed and trial.test for trial in all_members(bench.info, trials))
+    # The server's constraint keeps some of pi's members off the whole front.
+    whole = {trial.number for trial in found[""]}
+    assert whole and {trial.number for trial in found["pi"]} - whole

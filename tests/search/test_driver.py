@@ -1,12 +1,14 @@
 """The driver: what it tries, records, repeats, gives up, and takes up again."""
 
 import itertools
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from paretune.errors import Infeasible, TransientError, UserError
+from paretune.errors import CandidateError, Infeasible, TransientError, UserError
 from paretune.evaluators import Artifact, SplitName
 from paretune.search.attempt import Measured
 from paretune.search.driver import MAX_SAME_FAILURES, Outcome
@@ -66,6 +68,21 @@ def test_failed_policies_are_recorded_with_the_error(tmp_path: Path) -> None:
     assert reasons == {"ValueError: broken"}
 
 
+def test_a_broken_candidate_is_not_tried_again_and_says_why(tmp_path: Path) -> None:
+    tried: list[Policy] = []
+
+    def trouble(policy: Policy, split: SplitName) -> None:
+        if policy.items[0][1].precision is Precision.W4:
+            tried.append(policy)
+            raise CandidateError("killed by SIGSEGV")
+
+    search(tmp_path, FakeBench(trouble=trouble))
+    failed = [t for t in trials_of(tmp_path) if t.status is TrialStatus.FAILED]
+    assert {trial.reason for trial in failed} == {"killed by SIGSEGV"}
+    assert not any(trial.transient for trial in failed)
+    assert tried == [trial.policy for trial in failed]
+
+
 def test_what_did_not_work_is_not_tried_again(tmp_path: Path) -> None:
     bench = FakeBench(make_space(2), trouble=trouble_with(Precision.W4, ValueError("broken")))
     search(tmp_path, bench, 15)
@@ -104,7 +121,22 @@ def test_a_lasting_transient_error_fails_the_trial(tmp_path: Path) -> None:
     bench = FakeBench(trouble=trouble_with(Precision.W4, TransientError("busy")))
     search(tmp_path, bench, 20)
     reasons = {t.reason for t in trials_of(tmp_path) if t.status is TrialStatus.FAILED}
-    assert reasons == {"TransientError: busy"}
+    assert reasons == {"transient: busy"}
+
+
+def test_transient_failures_are_tried_again_by_the_next_run(tmp_path: Path) -> None:
+    away = FakeBench(make_space(2), trouble=trouble_with(Precision.W4, TransientError("away")))
+    search(tmp_path, away, 27)
+    first = trials_of(tmp_path)
+    failed = [trial.policy for trial in first if trial.transient]
+    assert len(first) == 27
+    assert 0 < len(failed) < 27
+    back = FakeBench(make_space(2))
+    assert search(tmp_path, back, 27).reason == "all 27 policies of the space are measured"
+    trials = trials_of(tmp_path)
+    assert {trial.policy for trial in trials[27:]} == set(failed)
+    assert len(trials) == 27 + len(failed)
+    assert {trial.status for trial in trials[27:]} == {TrialStatus.COMPLETE}
 
 
 @pytest.mark.parametrize(
@@ -113,6 +145,7 @@ def test_a_lasting_transient_error_fails_the_trial(tmp_path: Path) -> None:
         (UserError("targets are out of range"), "targets are out of range"),
         (Infeasible("outputs are NaN"), "the uncompressed model cannot be measured: outputs"),
         (TransientError("busy"), "the uncompressed model cannot be measured: busy"),
+        (CandidateError("it hung"), "the uncompressed model cannot be measured: it hung"),
     ],
 )
 def test_a_model_that_cannot_be_measured_starts_no_study(
@@ -138,29 +171,35 @@ def test_when_all_candidates_fail_alike_the_search_stops(tmp_path: Path) -> None
     assert len(trials_of(tmp_path)) == MAX_SAME_FAILURES + 1
 
 
-def test_time_for_confirming_is_set_aside(tmp_path: Path) -> None:
-    class Slow(FakeBench):
-        def measure(self, artifact: Artifact, split: SplitName) -> Measured:
-            measured, _ = super().measure(artifact, split)
-            return measured, {"fake": 10.0}
+class Slow(FakeBench):
+    """Measuring seems to take long, by the clock that trials are timed with."""
 
+    def __init__(self, seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+        super().__init__()
+        self._seconds, self._now = seconds, 0.0
+        clock = SimpleNamespace(perf_counter=lambda: self._now, time=time.time)
+        monkeypatch.setattr("paretune.search.attempt.time", clock)
+
+    def measure(self, artifact: Artifact, split: SplitName) -> Measured:
+        self._now += self._seconds
+        return super().measure(artifact, split)
+
+
+def test_time_for_confirming_is_set_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Nothing really takes that long, so that only the reserve can use the time up.
     recorder = Recorder()
-    outcome = search(tmp_path, Slow(), None, seconds=100.0, listeners=[recorder])
+    slow = Slow(10.0, monkeypatch)
+    outcome = search(tmp_path, slow, None, seconds=100.0, listeners=[recorder])
     assert outcome.reason == "the time is up"
     searching = [s for s in recorder.snapshots if s.phase is Phase.SEARCH]
     assert 2 * 10.0 * searching[-1].front_size >= 99.0
     assert 2 * 10.0 * searching[-2].front_size < 100.0
 
 
-def test_the_time_of_earlier_runs_counts(tmp_path: Path) -> None:
-    class Slow(FakeBench):
-        def measure(self, artifact: Artifact, split: SplitName) -> Measured:
-            measured, _ = super().measure(artifact, split)
-            return measured, {"fake": 60.0}
-
-    search(tmp_path, Slow(), 10)
-    assert search(tmp_path, Slow(), None, seconds=500.0).reason == "the time is up"
+def test_the_time_of_earlier_runs_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    search(tmp_path, Slow(60.0, monkeypatch), 10)
+    slow = Slow(60.0, monkeypatch)
+    assert search(tmp_path, slow, None, seconds=500.0).reason == "the time is up"
     assert len(trials_of(tmp_path)) == 10
 
 

@@ -12,6 +12,7 @@ import pytest
 from paretune.errors import UserError
 from paretune.evaluators import Artifact, Measurement, SplitName
 from paretune.search.config import TrackingSection
+from paretune.search.constraint import Constraint
 from paretune.search.info import StudyInfo
 from paretune.search.pick import NotReproduced, pick
 from paretune.search.rule import MaxDrop, NothingPicked, TrialNumber
@@ -19,7 +20,7 @@ from paretune.search.store import StudyStore
 from paretune.search.trial import Trial, TrialStatus
 from paretune.spaces import Choice, Policy, Space
 from tests import models
-from tests.search.synthetic import ACCURACY, LATENCY, SIZE, make_info
+from tests.search.synthetic import ACCURACY, LATENCY, SIZE, make_device_info, make_info
 
 LAYERS = ("fc1", "fc2")
 
@@ -184,3 +185,69 @@ def test_dead_registry_is_said_before_anything_is_written(
     assert not (store.folder / "picks").exists()
     off = section.model_copy(update={"enabled": False})
     assert pick(store, bench, TrialNumber(1), tracking=off).registered is None
+
+
+class DevicesBench(SmallBench):
+    """The same with latencies on two devices, which can be switched off.
+
+    Attributes:
+        latencies: artifact's SHA-256 to ms on `pi` and on `server`.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.info = make_device_info([Constraint("latency_ms@server", "<=", 10.0)])
+        self.latencies: dict[str, tuple[float, float]] = {}
+        self.off = False
+
+    def measure(
+        self, artifact: Artifact, split: SplitName
+    ) -> tuple[Mapping[str, Measurement], Mapping[str, float]]:
+        measured, seconds = super().measure(artifact, split)
+        here = {name: found for name, found in measured.items() if name != "latency_ms"}
+        if self.off:
+            return here, seconds
+        there = {
+            # Exact, as a figure without an interval is; a device need not repeat it all the same.
+            f"latency_ms@{device}": Measurement(ms, conditions={"host": device}, flags=flags)
+            for device, ms, flags in zip(
+                ("pi", "server"), self.latencies[artifact.sha256], (("disturbed",), ()), strict=True
+            )
+        }
+        return {**here, **there}, seconds
+
+
+def test_each_device_has_its_own_pick(tmp_path: Path) -> None:
+    bench = DevicesBench()
+    # Trial 1 is the fastest on pi but too slow on the server; trial 2 is the fastest there.
+    latencies = [(5.0, 9.0), (1.0, 50.0), (3.0, 2.0)]
+    with StudyStore.create(tmp_path / "study", bench.info) as store:
+        for number, (ms, choice) in enumerate(
+            zip(latencies, ("fp32", "int8", "fp16"), strict=True)
+        ):
+            policy = Policy.of({name: Choice.parse(choice) for name in LAYERS})
+            artifact = bench.apply(policy, tmp_path / "model.onnx")
+            bench.latencies[artifact.sha256] = ms
+            measured, _ = bench.measure(artifact, "search")
+            sha = artifact.sha256
+            store.record(Trial(number, TrialStatus.COMPLETE, policy, measured, artifact_sha256=sha))
+        bench.off = True
+        rule = MaxDrop(2.0, "latency_ms")
+        on_pi = pick(store, bench, rule, device="pi")
+        on_server = pick(store, bench, rule, device="server")
+        with pytest.raises(UserError, match="no device 'phone'; the study 'synthetic' measured on"):
+            pick(store, bench, rule, device="phone")
+        recorded = store.trials()
+    assert (on_pi.trial, on_server.trial) == (recorded[1], recorded[2])
+    assert on_pi.trial.violations == ("latency_ms@server <= 10",)
+    assert on_pi.folder == tmp_path / "study" / "picks" / "pi-trial-1"
+    assert on_server.folder.name == "server-trial-2"
+    assert on_pi.repeated == ("accuracy", "size_bytes")
+    page = on_pi.report.read_text()
+    assert page.startswith("# synthetic on pi: trial 1")
+    assert "a member of the front" in page
+    assert "| latency@pi (ms) | 1 ~ |" in page
+    assert "~ marks doubtful figures: latency_ms@pi: disturbed." in page
+    # What the server wants is no matter on pi.
+    assert "server" not in page
+    assert "~" not in on_server.report.read_text()

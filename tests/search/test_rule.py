@@ -186,6 +186,31 @@ def test_max_drop_needs_something_to_drop() -> None:
         MaxDrop(0.1, "latency_ms").choose(info, [lone])
 
 
+def test_throughput_is_no_quality() -> None:
+    throughput = Metric("throughput", "1/s", "maximize", "", per_device=True)
+    bleu = Metric("bleu", "", "maximize", "a user's own")
+    trials = [
+        Trial(
+            number,
+            TrialStatus.COMPLETE,
+            Policy.of({"layer": Choice.parse(spelled)}),
+            {
+                "throughput": Measurement(speed),
+                "bleu": Measurement(quality),
+                "size_bytes": Measurement(1 / speed),
+            },
+        )
+        for number, (spelled, speed, quality) in enumerate(
+            [("fp32", 100.0, 30.0), ("int8", 300.0, 29.0), ("w4", 400.0, 20.0)]
+        )
+    ]
+    info = make_info((throughput, bleu), (throughput, bleu, SIZE))
+    assert MaxDrop(2, "size_bytes").choose(info, trials).number == 1
+    info = make_info((throughput, SIZE), (throughput, SIZE))
+    with pytest.raises(UserError, match="needs a quality .* measures throughput, size_bytes"):
+        MaxDrop(2, "size_bytes").choose(info, trials)
+
+
 def test_drop_metric_may_be_outside_the_objectives() -> None:
     info = make_info((LATENCY, SIZE), (LATENCY, SIZE, DROP, Metric("x", "", "maximize", "")))
     trials = make_trials(40)

@@ -1,6 +1,7 @@
 """Tables: every figure in its cell, and nothing lost on the way to a file."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from paretune.search.landmark import landmarks, uniform
 from paretune.search.outputs import write_outputs
 from paretune.search.table import front_table, to_json, trials_table
 from paretune.search.terminal import print_front
-from paretune.search.trial import TrialStatus
+from paretune.search.trial import Trial, TrialStatus
 from paretune.spaces import Choice, Policy, Precision
 from tests.search.synthetic import ACCURACY, DROP, LATENCY, SIZE, make_info, make_trials
 
@@ -161,6 +162,69 @@ def test_printed_front_shows_landmarks_below_when_dominated() -> None:
 
 def test_printed_front_without_members() -> None:
     assert "no front" in printed([])
+
+
+def flagged(trial: Trial, metric: str, *flags: str) -> Trial:
+    """The trial with flags on its figures of this metric."""
+
+    def with_flags(measured: Mapping[str, Measurement]) -> dict[str, Measurement]:
+        return {n: replace(m, flags=flags) if n == metric else m for n, m in measured.items()}
+
+    return replace(
+        trial,
+        measurements=with_flags(trial.measurements),
+        confirmed=with_flags(trial.confirmed),
+        test=with_flags(trial.test),
+    )
+
+
+def test_doubtful_figures_are_marked_and_explained() -> None:
+    member = MEMBERS[1]
+    doubtful = flagged(member, "latency_ms", "disturbed", "odd")
+    trials = [doubtful if t.number == member.number else t for t in TRIALS]
+    out = printed(trials)
+    [row] = [line for line in out.splitlines() if line.split()[:1] == [str(member.number)]]
+    assert text.figure(member.confirmed["latency_ms"], text.Scale(1.0, "ms")) + " ~" in row
+    assert out.count("~") == 2
+    assert "~ doubtful: disturbed (something else used the machine meanwhile), odd." in out
+    assert "~" not in printed(TRIALS)
+
+
+def test_flags_are_a_column(tmp_path: Path) -> None:
+    member, other = MEMBERS[1], TRIALS[-1]
+    replaced = {
+        member.number: flagged(member, "latency_ms", "disturbed", "cold"),
+        other.number: flagged(other, "size_bytes", "odd"),
+    }
+    trials = [replaced.get(t.number, t) for t in TRIALS]
+    said = "latency_ms: disturbed, cold; test_latency_ms: disturbed, cold"
+    table = front_table(INFO, trials).set_index("trial")
+    assert table["flags"][member.number] == said
+    assert table["flags"].drop(member.number).isna().all()
+    assert trials_table(INFO, trials).set_index("trial")["flags"][other.number] == "size_bytes: odd"
+    rows = {row["trial"]: row for row in json.loads(to_json(front_table(INFO, trials)))}
+    assert rows[member.number]["flags"] == said
+    assert rows[MEMBERS[0].number]["flags"] is None
+    write_outputs(INFO, trials, tmp_path)
+    expected = front_table(INFO, trials)
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "front.parquet"), expected)
+    csv = pd.read_csv(tmp_path / "front.csv").set_index("trial")
+    assert csv["flags"][member.number] == said
+
+
+def test_raw_samples_are_in_no_table(tmp_path: Path) -> None:
+    long = "raw-samples-" * 1000
+    trials = [
+        replace(
+            t,
+            measurements={n: replace(m, samples={"raw": long}) for n, m in t.measurements.items()},
+            confirmed={n: replace(m, samples={"blocks": long}) for n, m in t.confirmed.items()},
+        )
+        for t in TRIALS
+    ]
+    assert "raw-samples" not in printed(trials)
+    for path in write_outputs(INFO, trials, tmp_path):
+        assert b"raw-samples" not in path.read_bytes()
 
 
 def test_landmarks_are_the_uniform_policies() -> None:

@@ -20,17 +20,31 @@ from mlflow import MlflowClient
 from paretune.errors import UserError
 from paretune.evaluators import Artifact
 from paretune.search.config import TrackingSection
+from paretune.search.constraint import Constraint
 from paretune.search.front import front, hypervolume
+from paretune.search.info import StudyInfo
 from paretune.search.listener import Phase, Snapshot
 from paretune.search.store import StudyStore
 from paretune.search.table import front_table
-from paretune.search.tracking import MlflowTracker, check_reachable, register_trial, sync
+from paretune.search.tracking import (
+    MlflowTracker,
+    check_reachable,
+    default_alias,
+    register_trial,
+    sync,
+)
 from paretune.search.tracking import tracker as tracker_module
 from paretune.search.tracking.projection import Projection
 from paretune.search.trial import Trial
+from paretune.search.view import fronts
 from paretune.spaces import Policy
 from tests import models
-from tests.search.synthetic import make_info, make_trials
+from tests.search.synthetic import (
+    make_device_info,
+    make_device_trials,
+    make_info,
+    make_trials,
+)
 
 # MLflow 3.17 asks SQLAlchemy 2.1 for something that is going away.
 pytestmark = pytest.mark.filterwarnings(
@@ -47,8 +61,10 @@ def apply(policy: Policy, path: Path) -> Artifact:
     return Artifact(path, policy, hashlib.sha256(path.read_bytes()).hexdigest())
 
 
-def fill(folder: Path, trials: list[Trial], name: str = "synthetic") -> StudyStore:
-    store = StudyStore.create(folder, make_info(name=name))
+def fill(
+    folder: Path, trials: list[Trial], name: str = "synthetic", info: StudyInfo | None = None
+) -> StudyStore:
+    store = StudyStore.create(folder, info or make_info(name=name))
     for trial in trials:
         store.record(trial)
     store.set_hypervolume_reference(REFERENCE)
@@ -179,6 +195,54 @@ def test_all_trials_on_request_and_stale_children_go(uri: str, tmp_path: Path) -
         assert sync(store, TrackingSection(uri=uri, experiment="all")) == parent
         members = front(store.trials(), store.info.objectives)
         assert len(client.search_runs([experiment.experiment_id])) == 1 + len(members)
+
+
+def test_devices_and_flags_are_found_in_mlflow(uri: str, tmp_path: Path) -> None:
+    long = "raw-samples-" * 1000
+    info = make_device_info([Constraint("latency_ms@server", "<=", 0.2)])
+    trials = [
+        replace(
+            trial,
+            confirmed={
+                name: replace(m, samples={"raw": long}, flags=("disturbed",) * (trial.number == 0))
+                for name, m in trial.confirmed.items()
+            },
+        )
+        for trial in make_device_trials(12)
+    ]
+    with fill(tmp_path / "s", trials, info=info) as store:
+        parent = sync(store, TrackingSection(uri=uri, experiment="devices"))
+        stored = store.trials()
+    client = MlflowClient(tracking_uri=uri)
+    experiment = client.get_experiment_by_name("devices")
+    assert experiment is not None
+
+    def found(filter_string: str) -> set[int]:
+        runs = client.search_runs([experiment.experiment_id], filter_string)
+        assert not [run for run in runs if "raw-samples" in str(run.to_dictionary())]
+        return {int(run.data.tags["paretune.trial"] or -1) for run in runs}
+
+    # No trial holds the server's constraint: the whole front and the server's are empty.
+    members = {name: {t.number for t in found} for name, found in fronts(info, stored).items()}
+    assert members["pi"] and not members[""] and not members["server"]
+    assert found("tags.`paretune.on_front/pi` = 'true'") == members["pi"]
+    assert found("tags.`paretune.on_front` = 'true'") == set()
+    fastest = min(stored[n].figures["latency_ms@pi"].value for n in members["pi"])
+    assert len(found(f"metrics.`latency_ms/pi` <= {fastest}")) == 1
+    flagged = {number for number in members["pi"] if number == 0}
+    assert found("tags.`paretune.flags` LIKE '%latency_ms@pi: disturbed%'") == flagged == {0}
+    metrics = client.search_runs(
+        [experiment.experiment_id], "tags.`paretune.on_front/pi` = 'true'"
+    )[0].data.metrics
+    assert {"latency_ms/pi", "latency_ms_low/pi", "test_latency_ms/server"} <= metrics.keys()
+    names = {file.path for file in client.list_artifacts(parent)}
+    assert {"front-pi.png", "front-server.html"} <= names
+
+
+def test_a_device_has_an_alias_of_its_own() -> None:
+    assert default_alias(None) == "picked"
+    assert default_alias("pi") == "picked-pi"
+    assert default_alias("lab.bench-3_b") == "picked-lab-bench-3_b"
 
 
 def test_registered_model_loads_and_is_the_artifact(

@@ -9,6 +9,13 @@ ConfigArgument = Annotated[
     Path,
     typer.Argument(metavar="CONFIG", help="The YAML file that says what to search."),
 ]
+DeviceOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="The front of this device: by accuracy, size and what was measured there.",
+    ),
+]
 StudyArgument = Annotated[
     Path,
     typer.Argument(

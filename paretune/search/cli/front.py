@@ -4,11 +4,12 @@ from typing import Annotated
 
 import typer
 
-from paretune.search.cli.arguments import StudyArgument
+from paretune.search.cli.arguments import DeviceOption, StudyArgument
 
 
 def front(
     study: StudyArgument,
+    device: DeviceOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, one object a member.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="As CSV.")] = False,
 ) -> None:
@@ -20,6 +21,8 @@ def front(
 
         paretune front digits.yaml
 
+        paretune front digits.yaml --device pi
+
         paretune front runs/digits --csv > front.csv
     """
     from paretune.errors import UserError
@@ -28,17 +31,18 @@ def front(
     from paretune.search.study import find_study
     from paretune.search.table import front_table, to_json
     from paretune.search.terminal import print_front
+    from paretune.search.view import view
 
     if as_json and as_csv:
         raise UserError("--json and --csv exclude each other")
     store = StudyStore.open(find_study(study))
-    trials = store.trials()
-    table = front_table(store.info, trials)
+    info, trials = view(store.info, store.trials(), device)
+    table = front_table(info, trials)
     if as_json:
         typer.echo(to_json(table))
     elif as_csv:
         typer.echo(table.to_csv(index=False), nl=False)
     else:
-        print_front(store.info, trials, make_console())
+        print_front(info, trials, make_console())
     if table.empty:
         raise typer.Exit(1)

@@ -9,7 +9,9 @@ import typer
 from typer.core import TyperGroup
 
 from paretune.errors import ParetuneError, UserError
+from paretune.search.cli.device import device
 from paretune.search.cli.front import front
+from paretune.search.cli.measure import measure
 from paretune.search.cli.pick import pick
 from paretune.search.cli.search import search
 from paretune.search.cli.space import space
@@ -60,6 +62,8 @@ app.command()(space)
 app.command()(front)
 app.command()(pick)
 app.command()(sync)
+app.command()(measure)
+app.add_typer(device, name="device")
 
 
 def run() -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from paretune.search.cli.arguments import StudyArgument
+from paretune.search.cli.arguments import DeviceOption, StudyArgument
 
 
 def pick(
@@ -28,21 +28,31 @@ def pick(
     trial: Annotated[
         int | None, typer.Option(metavar="NUMBER", help="This trial, on the front or not.")
     ] = None,
+    device: DeviceOption = None,
     output: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Instead of picks/trial-N in the study's folder."),
+        typer.Option(
+            metavar="FOLDER",
+            help="Instead of picks/trial-N (picks/DEVICE-trial-N) in the study's folder.",
+        ),
     ] = None,
-    alias: Annotated[str, typer.Option(help="Of the version in MLflow's registry.")] = "picked",
+    alias: Annotated[
+        str | None,
+        typer.Option(help="Of the version in MLflow's registry; picked, or picked-DEVICE."),
+    ] = None,
     no_mlflow: Annotated[bool, typer.Option("--no-mlflow", help="Register nothing.")] = False,
 ) -> None:
     """Pick one front member: write model.onnx, policy.json and report.md, verified.
 
-    The written model is loaded afresh and must repeat its recorded figures to the last digit.
-    Give exactly one rule. Exit code 1, and the nearest member, if none satisfies it.
+    The written model is loaded afresh and must repeat its recorded figures to the last digit; what
+    was measured on devices is not taken again. Give exactly one rule. Exit code 1, and the nearest
+    member, if none satisfies it.
 
     Examples:
 
         paretune pick digits.yaml --max-drop 0.01 --minimize latency_ms
+
+        paretune pick digits.yaml --device pi --max-drop 0.01 --minimize latency_ms
 
         paretune pick runs/digits --knee --output shipped
 
@@ -58,6 +68,7 @@ def pick(
         knee=knee,
         weights=None if weights is None else parse_weights(weights),
         trial=trial,
+        device=device,
         output=output,
         register=not no_mlflow,
         alias=alias,
@@ -66,7 +77,10 @@ def pick(
     for name in picked.repeated:
         typer.echo(f"  repeats {name} = {picked.trial.figures[name].value!r}")
     if picked.registered is not None:
+        from paretune.search.tracking import default_alias
+
         name, version = picked.registered
+        alias = alias or default_alias(device)
         typer.echo(f"  registered in MLflow as {name}, version {version}, alias {alias}")
 
 

@@ -78,6 +78,12 @@ def search(
         if study.outcome.interrupted:
             console.print("The same command goes on with it.")
         console.print(f"Study: {loaded.output}", highlight=False, soft_wrap=True)
+        for device in study.devices:
+            console.print(
+                f"Front of {device}: paretune front {loaded.output} --device {device}",
+                highlight=False,
+                soft_wrap=True,
+            )
 
 
 def _because(reason: str) -> str:

@@ -27,11 +27,11 @@ def space(
     """
     from paretune.search.config import load_config
     from paretune.search.store import require_writable
-    from paretune.search.workbench import prepare
+    from paretune.search.workbench import load_data, prepare
 
     loaded = load_config(config)
     require_writable(loaded.output)
-    _, found, _ = prepare(loaded)
+    _, found = prepare(loaded, load_data(loaded))
     if as_json:
         import json
 

@@ -32,7 +32,7 @@ def sync(
     if uri is not None:
         section = section.model_copy(update={"uri": uri})
     if models:
-        with opened.workbench() as bench:
+        with opened.workbench(devices=False) as bench:
             run = write_records(opened.store, section, bench.apply)
     else:
         run = write_records(opened.store, section)

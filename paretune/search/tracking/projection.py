@@ -2,14 +2,15 @@
 
 import json
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from paretune.errors import UserError
 from paretune.evaluators import Artifact
+from paretune.evaluators.metric import at, extended
+from paretune.search import text
 from paretune.search.config import TrackingSection
-from paretune.search.front import front
 from paretune.search.outputs import write_outputs
 from paretune.search.store import StudyStore
 from paretune.search.table import ordered
@@ -19,6 +20,7 @@ from paretune.search.tracking.history import History
 from paretune.search.tracking.model import log_model
 from paretune.search.tracking.runs import Point, Record
 from paretune.search.trial import Trial, TrialStatus
+from paretune.search.view import all_members, front_numbers
 from paretune.spaces import Policy
 
 if TYPE_CHECKING:
@@ -53,7 +55,7 @@ class Projection:
         self._experiment = find_experiment(self.client, section.experiment)
         self._study = runs.study_key(store.info, trials)
         found = runs.find_study(self.client, self._experiment, self._study)
-        begun = int(1000 * (trials[0].finished_at - sum(trials[0].seconds.values())))
+        begun = int(1000 * (trials[0].finished_at - trials[0].duration))
         self.run_id = found or runs.create_study(
             self.client, self._experiment, self._study, store.info, begun
         )
@@ -101,13 +103,14 @@ class Projection:
             apply: makes the members' models; without it they are left out.
         """
         trials = self._store.trials()
-        members = {trial.number for trial in front(trials, self._store.info.objectives)}
+        found = front_numbers(self._store.info, trials)
+        members = set().union(*found.values())
         known = self.children()
         for trial in trials:
             if trial.number in members:
-                self.write_child(trial, known, apply, on_front=True)
+                self.write_child(trial, known, apply, found)
             elif self._all_trials or trial.number in known:
-                self.write_child(trial, known, None, on_front=False)
+                self.write_child(trial, known, None, found)
         if not self._all_trials:
             for number in known.keys() - members:
                 # What the registry refers to stays.
@@ -119,26 +122,35 @@ class Projection:
         return runs.find_children(self.client, self._experiment, self.run_id)
 
     def write_child(
-        self, trial: Trial, known: Mapping[int, str], apply: Apply | None, *, on_front: bool
+        self,
+        trial: Trial,
+        known: Mapping[int, str],
+        apply: Apply | None,
+        members: Mapping[str, Collection[int]],
     ) -> tuple[str, str | None]:
         """The run of one trial; returns its id and that of its model.
 
         Args:
             known: what `children` says.
             apply: makes its model; without it that is left out.
+            members: what `front_numbers` says.
         """
         run_id = known.get(trial.number) or runs.create_child(
             self.client, self._experiment, self.run_id, self._study, trial
         )
         tags = {
             "paretune.status": trial.status.value,
-            "paretune.on_front": str(on_front).lower(),
+            **{
+                spelling.key(at("paretune.on_front", device)): str(trial.number in found).lower()
+                for device, found in members.items()
+            },
+            "paretune.flags": "; ".join(text.flags(self._store.info.metrics, trial.figures)),
             "paretune.artifact_sha256": trial.artifact_sha256,
             "mlflow.note.content": trial.reason or "; ".join(trial.violations),
         }
         runs.write(self.client, run_id, Record((), spelling.trial_params(trial), tags))
-        text = json.dumps(json.loads(trial.policy.to_json()), indent=2)
-        self.client.log_text(run_id, text, "policy.json")
+        policy = json.dumps(json.loads(trial.policy.to_json()), indent=2)
+        self.client.log_text(run_id, policy, "policy.json")
         model_id = None
         if apply is not None:
             with tempfile.TemporaryDirectory() as scratch:
@@ -155,7 +167,7 @@ class Projection:
     def end(self) -> None:
         """Close the parent run: finished if the whole front was tested, else killed."""
         trials = self._store.trials()
-        members = front(trials, self._store.info.objectives)
+        members = all_members(self._store.info, trials)
         whole = bool(members) and all(member.test for member in members)
         last = int(1000 * max(trial.finished_at for trial in trials))
         self.client.set_terminated(self.run_id, "FINISHED" if whole else "KILLED", last)
@@ -196,6 +208,6 @@ class Projection:
                     ("_high", found.high),
                 ):
                     if value is not None:
-                        name = spelling.key(f"{prefix}{metric.name}{suffix}")
+                        name = spelling.key(f"{prefix}{extended(metric.name, suffix)}")
                         points.append(Point(name, value, time_ms, step))
         return points

@@ -10,16 +10,25 @@ from paretune.search.info import StudyInfo
 from paretune.search.landmark import landmarks
 from paretune.search.table import ordered
 from paretune.search.trial import Trial
+from paretune.search.view import front_devices
 
 
 def key(name: str) -> str:
-    """A metric's, param's or tag's name: `latency_ms@pi` is `latency_ms/pi`."""
+    """A metric's, param's or tag's name: `latency_ms@pi` is `latency_ms/pi`.
+
+    MLflow's pages then show the devices of a metric as one group.
+    """
     return re.sub(r"[^\w\-. :/]", "/", name)
 
 
 def model_name(name: str) -> str:
     """A registered model's name, which must not contain `/` or `:`."""
     return re.sub(r"[/:.%\"']", "-", name)
+
+
+def default_alias(device: str | None) -> str:
+    """Of the version that was picked, for all devices or for one."""
+    return re.sub(r"[^\w-]", "-", f"picked-{device}") if device else "picked"
 
 
 def study_params(info: StudyInfo) -> dict[str, str]:
@@ -65,10 +74,12 @@ def environment_tags(info: StudyInfo) -> dict[str, str]:
 def description(info: StudyInfo, trials: Sequence[Trial]) -> str:
     """The front as Markdown, for the run's page."""
     members = front(trials, info.objectives)
+    pictures = ", ".join(f"`front-{device}.html`" for device in front_devices(info))
     names = {trial.number: name for name, trial in landmarks(trials).items()}
     lines = [
         f"**{len(members)}** on the front of {len(trials)} trials."
-        " Artifacts: `front.html` (interactive), `policies.png`, `front.csv`.",
+        " Artifacts: `front.html` (interactive), `policies.png`, `front.csv`"
+        + (f"; by device {pictures}." if pictures else "."),
         "",
         "| trial | " + " | ".join(text.label(metric) for metric in ordered(info)) + " | policy |",
         "| ---: |" + " ---: |" * len(ordered(info)) + " --- |",
@@ -80,4 +91,7 @@ def description(info: StudyInfo, trials: Sequence[Trial]) -> str:
         ]
         policy = names.get(member.number) or text.summary(member.policy)
         lines.append(f"| {member.number} | " + " | ".join(cells) + f" | {policy} |")
+    shown = (m.figures[metric.name] for m in members[:40] for metric in ordered(info))
+    if doubts := text.doubts(shown):
+        lines += ["", doubts]
     return "\n".join(lines)

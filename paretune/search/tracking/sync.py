@@ -2,12 +2,12 @@
 
 from paretune.evaluators import Artifact
 from paretune.search.config import TrackingSection
-from paretune.search.front import front
 from paretune.search.store import StudyStore
 from paretune.search.tracking import runs, spelling
 from paretune.search.tracking.model import register_model
 from paretune.search.tracking.projection import Apply, Projection
 from paretune.search.trial import Trial
+from paretune.search.view import front_numbers
 
 
 def sync(store: StudyStore, section: TrackingSection, apply: Apply | None = None) -> str:
@@ -46,12 +46,11 @@ def register_trial(
         UserError: the tracking URI does not answer.
     """
     projection = Projection(store, section)
-    members = front(store.trials(), store.info.objectives)
     run_id, model_id = projection.write_child(
         trial,
         projection.children(),
         lambda _policy, _path: artifact,
-        on_front=any(member.number == trial.number for member in members),
+        front_numbers(store.info, store.trials()),
     )
     assert model_id is not None
     name = spelling.model_name(store.info.name)

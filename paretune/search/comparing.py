@@ -1,0 +1,100 @@
+"""Keeping what is measured under other conditions out of a study."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from paretune.errors import TransientError, UserError
+from paretune.evaluators import Artifact, Measurement, SplitName
+from paretune.evaluators.comparable import difference
+from paretune.search.attempt import Bench, Measured
+from paretune.search.info import StudyInfo
+from paretune.search.trial import Trial
+from paretune.spaces import Policy, Space
+
+PATIENCE = 20
+"""So many measurements in a row under other conditions: the old ones will not come back."""
+
+
+class OtherConditions(TransientError):
+    """What was measured cannot be compared with the study; the old conditions may come back."""
+
+
+class ComparingBench:
+    """A bench whose measurements can be compared with each other and with earlier ones.
+
+    The first measurement of a metric on a split says what the conditions of all others must be.
+    """
+
+    def __init__(self, bench: Bench, earlier: Sequence[Trial]) -> None:
+        """Args:
+        earlier: trials of the study.
+        """
+        self._bench = bench
+        self._known: dict[tuple[SplitName, str], Measurement] = {}
+        self._met = False
+        self._missed = 0
+        self._why = ""
+        for trial in earlier:
+            self._take(trial.measurements, "search")
+            self._take(trial.confirmed, "search")
+            self._take(trial.test, "test")
+
+    @property
+    def space(self) -> Space:
+        return self._bench.space
+
+    @property
+    def info(self) -> StudyInfo:
+        return self._bench.info
+
+    def apply(self, policy: Policy, path: Path) -> Artifact:
+        return self._bench.apply(policy, path)
+
+    def measure(self, artifact: Artifact, split: SplitName) -> Measured:
+        """As the bench does.
+
+        Raises:
+            OtherConditions: a metric was measured under other conditions than the study's.
+            UserError: as `require_met`.
+        """
+        measured, seconds = self._bench.measure(artifact, split)
+        if why := self._differences(measured, split):
+            self._missed += 1
+            self._why = why
+            self.require_met()
+            raise OtherConditions(f"it cannot be compared with earlier trials: {why}")
+        self._take(measured, split)
+        self._met, self._missed = True, 0
+        return measured, seconds
+
+    def learn(self, trial: Trial) -> None:
+        """Take over the conditions of a trial that this run has measured already."""
+        self._take(trial.measurements, "search")
+        self._met = True
+
+    def require_met(self) -> None:
+        """Refuse to go on when nothing that is measured now belongs into the study.
+
+        Raises:
+            UserError: already the first measurement was taken under other conditions, or so were
+                the last ones, all of them.
+        """
+        if self._missed and (not self._met or self._missed >= PATIENCE):
+            raise UserError(
+                f"the study '{self.info.name}' was measured under other conditions, and figures of"
+                f" different conditions cannot be compared: {self._why}. Go back to the earlier"
+                " conditions, or choose another output folder for a new study"
+            )
+
+    def _take(self, measured: Mapping[str, Measurement], split: SplitName) -> None:
+        for name, measurement in measured.items():
+            self._known.setdefault((split, name), measurement)
+
+    def _differences(self, measured: Mapping[str, Measurement], split: SplitName) -> str:
+        """Per metric; those that differ alike in one go."""
+        metrics: dict[str, list[str]] = {}
+        for name, now in measured.items():
+            before = self._known.get((split, name))
+            if before is not None and (how := difference(before, now)):
+                metrics.setdefault(how, []).append(name)
+        return "; ".join(f"{', '.join(names)}: {how}" for how, names in metrics.items())
