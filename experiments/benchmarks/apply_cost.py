@@ -20,7 +20,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_
 
 from experiments.benchmarks.setting import config_of, random_policies
 from paretune.evaluators import Batch
-from paretune.search.workbench import prepare
+from paretune.search.workbench import load_data, prepare
 
 EXPERIMENTS = ("fashion_resnet", "minilm_reuters")
 POLICIES = 40
@@ -52,7 +52,9 @@ def main() -> None:
 
 def _compare(name: str, folder: Path) -> tuple[float, float, float]:
     """Median milliseconds of `apply`, those of its first call, and of `quantize_static`."""
-    prepared, space, splits = prepare(config_of(name, folder))
+    config = config_of(name, folder)
+    splits = load_data(config)
+    prepared, space = prepare(config, splits)
     reference = prepared.reference.path
     applied = []
     for policy in random_policies(space, POLICIES):
