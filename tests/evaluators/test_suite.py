@@ -15,6 +15,7 @@ from paretune.evaluators import (
     Metric,
     suite,
 )
+from paretune.evaluators.devices.device import DeviceSpec
 from paretune.evaluators.evaluator import SplitName
 
 _F = {"function": "a:b", "direction": "minimize"}
@@ -171,3 +172,12 @@ def test_closes_all_even_when_one_fails(
     with pytest.raises(OSError, match="will not close"):
         evaluators.close()
     assert log == ["last", "sulks", "first"]
+
+
+def test_what_tells_of_a_device_is_marked() -> None:
+    declared = EvaluatorSuite.declare([])
+    marked = {name for name, metric in declared.items() if metric.per_device}
+    assert {"throughput", "latency_ms", "peak_memory_bytes", "energy_mj"} <= marked
+    assert marked.isdisjoint({"accuracy", "accuracy_drop", "size_bytes"})
+    two = EvaluatorSuite.declare([], (DeviceSpec("a"), DeviceSpec("b")))
+    assert two["throughput@a"].per_device
