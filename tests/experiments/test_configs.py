@@ -13,6 +13,7 @@ def test_all_experiments_are_here() -> None:
     assert [path.stem for path in CONFIGS] == [
         "digits",
         "fashion_resnet",
+        "fashion_runtimes",
         "minilm_reuters",
         "ppocr_lines",
     ]

@@ -114,8 +114,9 @@ def test_threads_at_once_and_one_after_the_other(openvino: OpenVinoRuntime, tmp_
 _AFFINITY = """
 import json, os, sys
 from pathlib import Path
-import numpy as np
+# Before numpy, whose BLAS starts threads of its own.
 os.sched_setaffinity(0, set(json.loads(sys.argv[2])))
+import numpy as np
 from paretune.evaluators.runtimes.openvino import OpenVinoPlugin
 
 threads = len(os.sched_getaffinity(0))
