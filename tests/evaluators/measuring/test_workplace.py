@@ -1,4 +1,4 @@
-"""The patience of a workplace: how long its measurements wait for an end of what disturbs them."""
+"""A workplace: its patience with what disturbs, and what it keeps between jobs."""
 
 from pathlib import Path
 
@@ -62,3 +62,19 @@ def test_measuring_latency_has_the_patience_that_the_measurements_before_left(
     assert ["disturbed" in found for found in flags] == [True, True, False, False]
     whole = patiences[0]
     assert patiences == [whole, whole / 2, whole / 4, whole]
+
+
+def test_files_written_anew_under_the_same_name_are_loaded_anew(tmp_path: Path) -> None:
+    reference, inputs = tmp_path / "model.onnx", tmp_path / "inputs.npz"
+    files = {INPUTS: str(inputs), REFERENCE: str(reference), MODEL: str(reference)}
+    job = Job("latency", Setup(), files, {}, Limits(60.0))
+    workplace = Workplace(Setup())
+    for features in (8, 12):
+        models.mlp(reference, features=features)
+        save_arrays(inputs, {"x": np.ones((1, features), np.float32)})
+        feeds = workplace.feeds(job)
+        assert feeds["x"].shape == (1, features)
+        assert workplace.feeds(job) is feeds
+        loaded = workplace.reference(job)
+        loaded.run(feeds)
+        assert workplace.reference(job) is loaded

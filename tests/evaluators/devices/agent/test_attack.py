@@ -21,6 +21,7 @@ from paretune.errors import InferenceError, ParetuneError
 from paretune.evaluators.devices.http import HttpPlugin
 from paretune.evaluators.measuring.job import INPUTS, MODEL, Job
 from paretune.evaluators.measuring.result import Result
+from tests.evaluators.devices.agent.sockets import rest
 from tests.evaluators.devices.running import TOKEN, AgentProcess, real_job
 
 PATIENCE = 1.0
@@ -88,18 +89,6 @@ class Target(AgentProcess):
             return device.run(job)
         finally:
             device.close()
-
-
-def rest(client: socket.socket) -> bytes:
-    """What comes until the agent closes the connection."""
-    text = b""
-    with client:
-        try:
-            while piece := client.recv(1 << 16):
-                text += piece
-        except ConnectionResetError:
-            pass
-    return text
 
 
 def _content(path: Path) -> bytes:

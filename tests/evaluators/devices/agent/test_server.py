@@ -16,6 +16,7 @@ from paretune.evaluators.devices.agent import server as module
 from paretune.evaluators.devices.agent.body import read_body
 from paretune.evaluators.devices.agent.listening import listen
 from paretune.evaluators.devices.agent.server import QuietServer
+from tests.evaluators.devices.agent.sockets import rest
 from tests.evaluators.devices.running import wait_until
 
 PATIENCE = 0.3
@@ -86,21 +87,9 @@ def running() -> Iterator[Running]:
     server.close()
 
 
-def answer(client: socket.socket) -> bytes:
-    """All that comes until the server closes the connection."""
-    text = b""
-    with client:
-        try:
-            while piece := client.recv(1 << 16):
-                text += piece
-        except ConnectionResetError:
-            pass
-    return text
-
-
 @pytest.mark.parametrize("start", [b"", b"G", HEAD[:-2], HEAD + HEAD[:-2]])
 def test_half_a_request_is_cut_off(running: Running, start: bytes) -> None:
-    text = answer(running.connect(start))
+    text = rest(running.connect(start))
     assert text.count(b"200 OK") == (1 if start.startswith(HEAD) else 0)
 
 
@@ -126,7 +115,7 @@ def test_handlers_may_take_their_time(running: Running) -> None:
 
 def test_a_body_that_stalls_is_cut_off(running: Running) -> None:
     head = b"PUT /upload HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n"
-    assert b"408" in answer(running.connect(head + b"x" * 99))
+    assert b"408" in rest(running.connect(head + b"x" * 99))
     with running.connect(head + b"x" * 100) as client:
         assert b"200 OK" in client.recv(1000)
 
@@ -155,7 +144,7 @@ def test_too_many_connections_are_refused(
     monkeypatch.setattr(module, "_MOST_CONNECTIONS", 3)
     held = [running.connect(SLOW) for _ in range(3)]
     running.wait_for(3)
-    assert answer(running.connect(HEAD)) == b""
+    assert rest(running.connect(HEAD)) == b""
     assert all(b"200 OK" in client.recv(1000) for client in held)
     for client in held:
         client.close()
