@@ -1,6 +1,7 @@
 """A command on another host: a process of `ssh` that one talks to in lines, until a deadline."""
 
 import os
+import re
 import select
 import subprocess
 import time
@@ -10,6 +11,7 @@ from pathlib import Path
 
 _SSH_FAILED = 255
 _END_SECONDS = 5.0
+_HUNG_UP = re.compile(r"(Shared c|C)onnection to .* closed( by remote host)?\.")
 
 
 class LinkDown(Exception):
@@ -81,10 +83,15 @@ class SshSession:
                 return text
 
     def last_words(self) -> str:
-        """Close it, so that all its errors have come; the last line of them."""
+        """Close it, so that all its errors have come; the last line of them.
+
+        That `ssh` was hung up on says less than what the other side said before it did.
+        """
         self.close()
-        lines = self._log.read_text(errors="replace").strip().splitlines()
-        return lines[-1].strip() if lines else "it said nothing"
+        text = self._log.read_text(errors="replace").strip()
+        lines = [line.strip() for line in text.splitlines()]
+        said = [line for line in lines if not _HUNG_UP.fullmatch(line)]
+        return next(reversed(said or lines), "it said nothing")
 
     def close(self) -> None:
         """End both sides."""

@@ -1,7 +1,6 @@
 """Taking latency samples: two models alternate in blocks until their ratio is known well enough."""
 
 import time
-from collections.abc import Sequence
 from math import ceil
 
 from paretune.evaluators.measuring.alternation import Alternation
@@ -15,14 +14,17 @@ from paretune.evaluators.measuring.warmup import warm_up
 __all__ = ["Clock", "Run", "Samples", "sample"]
 
 _FIRST_LOOK = 20
-_FIRST_LOOK_SECONDS = 0.15
-"""Less time would not show that slow swings of the ratio are no part of it."""
-
 _LOOK_GROWTH = 1.25
 
-_USUAL_PAIRS = 40
-_LEAST_SECONDS = 0.3
-_MOST_SECONDS = 2.3
+_SPAN_RUNS = 400
+"""Of each model, in the shortest time that a measurement spans. A host has moods, of up to a second
+or so, that favour one of two models, and within one of them no interval knows of the others.
+Accuracy takes more runs, so a trial is hardly longer for it.
+"""
+
+_SHORTEST_SPAN = 0.2
+_LONGEST_SPAN = 1.5
+_MOST_SPANS = 1.5
 
 
 def sample(
@@ -45,8 +47,8 @@ def sample(
         reference, candidate: run a model once; called on this thread.
         target: relative half width of the 95% interval of the median ratio at which to stop.
         max_seconds: stop after this time, but not before there are enough pairs for an interval;
-            warm-up and blocks thrown away do not count. None: after 40 pairs that count, but from
-            0.3 to 2.3 s.
+            warm-up and blocks thrown away do not count. None: after the time of 600 runs of each,
+            but from 0.3 to 2.25 s. The interval is not asked for before two thirds of it.
         watch: asked before and after every block.
         patience: seconds to wait, all in all, for an end of what disturbs.
         clock: in seconds.
@@ -55,8 +57,18 @@ def sample(
     sides = Side(reference, clock, error), Side(candidate, clock, error)
     alternation = Alternation(*sides, watch, clock, patience)
     warm = warm_up(alternation.take, lambda: clock() - alternation.wasted)
-    sides[0].plan_for(min(pair.reference.seconds for pair in warm.pairs))
-    sides[1].plan_for(min(pair.candidate.seconds for pair in warm.pairs))
+    seconds = (
+        min(pair.reference.seconds for pair in warm.pairs),
+        min(pair.candidate.seconds for pair in warm.pairs),
+    )
+    for side, run in zip(sides, seconds, strict=True):
+        side.plan_for(run)
+    span = min(max(_SPAN_RUNS * sum(seconds), _SHORTEST_SPAN), _LONGEST_SPAN)
+    # What disturbed pairs take is no part of the span, so they may need as long as a slow model.
+    usual, most = _MOST_SPANS * span, _MOST_SPANS * _LONGEST_SPAN
+    if max_seconds is not None:
+        usual = most = max_seconds
+        span = min(span, max_seconds / _MOST_SPANS)
 
     alternation.start_counting()
     watch.surroundings()
@@ -64,12 +76,13 @@ def sample(
     begin = clock()
     look = _FIRST_LOOK
     converged = False
-    elapsed = 0.0
-    while not converged and (len(pairs) < FEWEST or not _is_up(elapsed, max_seconds, pairs)):
+    elapsed = useful = 0.0
+    while not converged and (len(pairs) < FEWEST or (useful < usual and elapsed < most)):
         # One in each order: with an odd number, a drift would move the median.
         pairs += alternation.take(), alternation.take()
         elapsed = clock() - begin - alternation.wasted
-        if len(pairs) >= look and elapsed >= _FIRST_LOOK_SECONDS:
+        useful = elapsed * sum(not pair.disturbed for pair in pairs) / len(pairs)
+        if len(pairs) >= look and useful >= span:
             ratio = median([pair.ratio for pair in counted(pairs)])
             converged = ratio.relative_half_width <= target
             # Looking after every pair would stop at lucky moments, and costs time.
@@ -85,11 +98,3 @@ def sample(
         dict(alternation.interference),
         tuple(watch.surroundings()),
     )
-
-
-def _is_up(elapsed: float, max_seconds: float | None, pairs: Sequence[Pair]) -> bool:
-    if max_seconds is not None:
-        return elapsed >= max_seconds
-    if elapsed >= _MOST_SECONDS:
-        return True
-    return elapsed >= _LEAST_SECONDS and len(counted(pairs)) >= _USUAL_PAIRS
