@@ -34,7 +34,7 @@ def save(
         path.stem,
         [helper.make_tensor_value_info(n, t, s) for n, (t, s) in inputs.items()],
         [helper.make_tensor_value_info(n, t, s) for n, (t, s) in outputs.items()],
-        [numpy_helper.from_array(np.ascontiguousarray(w), n) for n, w in weights.items()],
+        [numpy_helper.from_array(np.asarray(w, order="C"), n) for n, w in weights.items()],
     )
     opsets = [helper.make_opsetid("", opset)]
     # The oldest IR version that may carry the opset: what an exporter of that time would write.

@@ -9,6 +9,7 @@ from paretune.search.config import Config, load_config
 from paretune.spaces import Policy, Space
 
 FOLDER = Path("experiments")
+EXPERIMENTS = ("digits", "fashion_resnet", "minilm_reuters", "ppocr_lines")
 
 
 def config_of(name: str, output: Path, **changes: object) -> Config:

@@ -1,7 +1,9 @@
 """Does the data fit the model? Checked once, before anything runs for hours."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,15 +13,21 @@ from paretune.evaluators.signature import ModelInput, model_inputs
 from paretune.names import hint
 
 
-def check_splits(splits: Splits, model: Path) -> None:
+def check_splits(
+    splits: Splits, model: Path, types: Mapping[str, np.dtype[Any]] | None = None
+) -> None:
     """Check every batch of every split against the inputs of an ONNX model.
+
+    Args:
+        types: of inputs that the data have in another type, since the artifacts take them so.
 
     Raises:
         UserError: a split without samples; an input that is missing or that the model lacks, or has
             another element type or shape; numbers of samples that differ; targets in only some
             batches of a split, or in only one of `search` and `test`.
     """
-    inputs = model_inputs(model)
+    types = types or {}
+    inputs = [replace(x, dtype=types.get(x.name, x.dtype)) for x in model_inputs(model)]
     for given in inputs:
         if given.required and given.dtype is None:
             raise UserError(

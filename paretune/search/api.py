@@ -20,6 +20,7 @@ from paretune.search.interrupt import Interrupt
 from paretune.search.listener import Listener
 from paretune.search.lock import StudyLock
 from paretune.search.outputs import write_outputs
+from paretune.search.preparing import compress_choices
 from paretune.search.progress import ProgressDisplay
 from paretune.search.samplers import check_sampler, make_sampler
 from paretune.search.store import JOURNAL, StudyStore, require_writable
@@ -70,8 +71,11 @@ def run_search(
                 StudyStore.create(output, bench.info, base=config.base, lock=lock)
             )
         told = list(listeners)
+        display = None
         if console is not None:
-            told.append(stack.enter_context(ProgressDisplay(console)))
+            display = stack.enter_context(ProgressDisplay(console))
+            told.append(display)
+        compress_choices(bench.prepared, bench.space, display.preparing if display else _silently)
         if config.tracking.active:
             from paretune.search.tracking import MlflowTracker
 
@@ -100,6 +104,10 @@ def run_search(
         ).run(reference, interrupt)
         write_outputs(store.info, store.trials(), output)
     return Study(output, data, outcome, config.evaluators)
+
+
+def _silently(done: int, total: int) -> None:
+    """Nobody watches."""
 
 
 def check_cheaply(config: Config) -> None:

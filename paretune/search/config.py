@@ -78,7 +78,7 @@ class SpaceSection(Section):
         grain: removed channels leave a multiple of it; by default the runtime's.
     """
 
-    precision: Annotated[tuple[AsPrecision, ...], AfterValidator(_one_or_more)] = tuple(Precision)
+    precision: Annotated[tuple[AsPrecision, ...], AfterValidator(_one_or_more)] = Precision.USUAL
     sparsity: tuple[AsSparsity, ...] = (Channel(0.25), Channel(0.5))
     layers: Mapping[str, LayerChoices] = Field(default_factory=dict)
     grain: Annotated[StrictInt, Field(gt=0)] | None = None

@@ -12,7 +12,7 @@ def uniform(trials: Sequence[Trial], precision: Precision) -> Trial | None:
     Which layers can be is taken from the trials themselves: those that some trial has there. A
     search starts from the uniform policies, so the earliest such trial is the one.
     """
-    able = {name for t in trials for name, choice in t.policy if choice.precision is precision}
+    able = {name for t in trials for name, choice in t.policy if choice.precision == precision}
     if not able:
         return None
     return next(
@@ -22,7 +22,7 @@ def uniform(trials: Sequence[Trial], precision: Precision) -> Trial | None:
             if trial.status is TrialStatus.COMPLETE
             and all(
                 isinstance(choice.sparsity, Dense)
-                and (choice.precision is precision or name not in able)
+                and (choice.precision == precision or name not in able)
                 for name, choice in trial.policy
             )
         ),

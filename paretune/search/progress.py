@@ -41,6 +41,21 @@ class ProgressDisplay:
         self._drawn = 0.0
         self._drawn_trials = 0
 
+    def preparing(self, done: int, total: int) -> None:
+        """Tell how many choices of layers have been compressed."""
+        now = time.monotonic()
+        if done < total and now - self._drawn < (REDRAW_S if self._live else LINE_S):
+            return
+        self._drawn = now
+        text = f"{done}/{total} choices of layers compressed"
+        if self._live:
+            share = done / max(total, 1)
+            self._bar.update(
+                self._task, description="prepare", completed=share, text=text, refresh=True
+            )
+        else:
+            self._console.print(f"prepare: {text}", soft_wrap=True, highlight=False)
+
     def on_start(self, store: StudyStore) -> None:
         self._begin = time.monotonic()
 

@@ -14,7 +14,7 @@ def seed_policies(space: Space) -> list[Policy]:
     up to four channel amounts, spread evenly over those on offer.
     """
     offered = {precision for options in space.precisions.values() for precision in options}
-    uniform = [Precision.FP32, *(p for p in Precision if p in offered)]
+    uniform = [Precision.FP32, *(p for p in Precision.USUAL if p in offered)]
     pruned = [p for p in (Precision.FP32, Precision.INT8) if p in offered]
     amounts = sorted({amount for options in space.channels.values() for amount in options})
     policies = [space.uniform(precision) for precision in uniform]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from paretune.evaluators import Measurement, Metric
-from paretune.spaces import Channel, Dense, Policy
+from paretune.spaces import Channel, Dense, Drop, Policy
 
 _BYTES = {"b", "byte", "bytes"}
 
@@ -108,8 +108,9 @@ def doubts(measured: Iterable[Measurement]) -> str:
 
 
 def summary(policy: Policy) -> str:
-    """A policy in a few words: `12 int8, 3 fp32; 2 2:4; 4 lose 12-50% channels`."""
-    precisions = Counter(choice.precision.value for _, choice in policy)
+    """A policy in a few words: `12 int8, 3 fp32; 2 2:4, 2 drop; 4 lose 12-50% channels`."""
+    left = [choice.precision for _, choice in policy if not isinstance(choice.sparsity, Drop)]
+    precisions = Counter(left)
     sparsities = [choice.sparsity for _, choice in policy]
     zeros = Counter(str(s) for s in sparsities if not isinstance(s, Dense | Channel))
     counted = (precisions.most_common(), zeros.most_common())

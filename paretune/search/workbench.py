@@ -195,7 +195,7 @@ def prepare(config: Config, splits: Splits, *, first: bool = False) -> tuple[Pre
     backend = load_backend(config)
     cache = config.output / "cache"
     path = resolve_model(config.model, config.base, cache, first=first)
-    check_splits(splits, path)
+    check_splits(splits, path, backend.input_types(config.backend.options))
     prepared = backend.prepare(path, splits.calibration, cache, config.backend.options)
     space = build_space(
         prepared.layers,
@@ -207,17 +207,21 @@ def prepare(config: Config, splits: Splits, *, first: bool = False) -> tuple[Pre
         # What only makes the file smaller is worth trying only if the search is after a size.
         storage=any(metrics[name].unit == "bytes" for name in config.sought),
         grain=config.space.grain,
+        blocks=prepared.blocks,
     )
     return prepared, space
 
 
 def _capabilities(config: Config, prepared: Prepared) -> Capabilities:
-    """What the devices do natively: as their profiles say, else as the backend knows."""
+    """What the devices do natively: as their profiles say, else as the backend knows.
+
+    What the backend does not build now is left out, though it did when a profile was made.
+    """
     if config.devices is None:
         return prepared.capabilities
     return Capabilities.any_of(
         [
-            read_profile(config.base / device.profile).capabilities
+            read_profile(config.base / device.profile).capabilities.within(prepared.capabilities)
             if device.profile
             else prepared.capabilities
             for device in config.devices.values()

@@ -1,16 +1,33 @@
 """What a runtime does with each choice: run it natively, or merely store it smaller."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from math import lcm
 from typing import Any, TypeVar
 
 from paretune.spaces.precision import Precision
-from paretune.spaces.sparsity import NM, Channel, Sparsity, Unstructured
+from paretune.spaces.sparsity import (
+    NM,
+    Block,
+    Channel,
+    Drop,
+    LowRank,
+    Pattern,
+    Sparsity,
+    Unstructured,
+)
 
 _K = TypeVar("_K")
-_KINDS: dict[str, type[Sparsity]] = {"unstructured": Unstructured, "n:m": NM, "channel": Channel}
+_KINDS: dict[str, type[Sparsity]] = {
+    "unstructured": Unstructured,
+    "n:m": NM,
+    "block": Block,
+    "rank": LowRank,
+    "channel": Channel,
+    "drop": Drop,
+    "pattern": Pattern,
+}
 
 
 class Support(StrEnum):
@@ -42,12 +59,17 @@ class Capabilities:
     def of_precision(self, precision: Precision, op_type: str) -> Support | None:
         return self.precisions.get((precision, op_type))
 
+    def within(self, other: "Capabilities") -> "Capabilities":
+        """Without the precisions of operators that `other` lacks."""
+        left = {key: support for key, support in self.precisions.items() if key in other.precisions}
+        return replace(self, precisions=left)
+
     def to_dict(self) -> dict[str, Any]:
         """JSON values that `from_dict` reads."""
         return {
             "runtime": self.runtime,
             "precisions": [
-                {"precision": precision.value, "op_type": op_type, "support": support.value}
+                {"precision": str(precision), "op_type": op_type, "support": support.value}
                 for (precision, op_type), support in self.precisions.items()
             ],
             "sparsities": {
@@ -110,13 +132,20 @@ _TABLE: dict[Precision, dict[str, Support]] = {
     Precision.INT8_DYNAMIC: {"Gemm": _N, "MatMul": _N},
     Precision.W8: {"Conv": _S, "ConvTranspose": _S, "Gemm": _N, "MatMul": _N, "Gather": _S},
     Precision.W4: {"Conv": _S, "ConvTranspose": _S, "Gemm": _N, "MatMul": _N, "Gather": _S},
+    **{
+        precision: dict.fromkeys(("Conv", "ConvTranspose", "Gemm", "MatMul", "Gather"), _S)
+        for precision in Precision.OTHERS
+    },
 }
 
 ONNXRUNTIME_CPU = Capabilities(
     runtime="onnxruntime-cpu",
     precisions={(p, op): support for p, ops in _TABLE.items() for op, support in ops.items()},
     # ONNX Runtime has no sparse kernels on the CPU: zeros only compress better.
-    sparsities={Unstructured: Support.STORAGE, NM: Support.STORAGE, Channel: Support.NATIVE},
+    sparsities={
+        **dict.fromkeys((Unstructured, NM, Block, Pattern), Support.STORAGE),
+        **dict.fromkeys((LowRank, Channel, Drop), Support.NATIVE),
+    },
     # NCHWc convolutions work on blocks of 8 (AVX2, NEON) or 16 (AVX-512) channels; measured on a
     # ResNet-8, widths 16-32-64 = 1.0, 15-30-60 = 1.47, 12-24-48 = 0.86, 8-16-32 = 0.57.
     channel_grain=8,

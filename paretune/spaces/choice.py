@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from paretune.errors import UserError
-from paretune.spaces.precision import Precision
+from paretune.spaces.precision import Precision, parse_precision
 from paretune.spaces.sparsity import Dense, Sparsity, parse_sparsity
 
 
@@ -16,8 +15,8 @@ class Choice:
 
     def __str__(self) -> str:
         if isinstance(self.sparsity, Dense):
-            return self.precision.value
-        return f"{self.precision.value}+{self.sparsity}"
+            return str(self.precision)
+        return f"{self.precision}+{self.sparsity}"
 
     @staticmethod
     def parse(text: str) -> "Choice":
@@ -28,16 +27,3 @@ class Choice:
         """
         precision, _, sparsity = text.partition("+")
         return Choice(parse_precision(precision), parse_sparsity(sparsity or "dense"))
-
-
-def parse_precision(text: str) -> Precision:
-    """Read a precision.
-
-    Raises:
-        UserError: `text` is not one of the values of `Precision`.
-    """
-    try:
-        return Precision(text.strip())
-    except ValueError:
-        allowed = ", ".join(p.value for p in Precision)
-        raise UserError(f"unknown precision '{text}'; allowed are {allowed}") from None

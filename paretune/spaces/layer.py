@@ -1,8 +1,9 @@
-"""Layers of a graph, and the groups of layers whose channels must agree."""
+"""Layers of a graph, and which of them must agree."""
 
 from dataclasses import dataclass
+from math import ceil, prod
 
-from paretune.spaces.sparsity import NM, Sparsity
+from paretune.spaces.sparsity import NM, Drop, LowRank, Sparsity
 
 
 @dataclass(frozen=True)
@@ -15,6 +16,7 @@ class Layer:
         weight_shape: shape as stored in the graph, e.g. (out, in / group, kh, kw) for `Conv`.
         parameters: number of weights and biases.
         macs: multiply-accumulates for one sample, or None where the shapes do not tell.
+        group: groups of a convolution.
     """
 
     name: str
@@ -22,6 +24,7 @@ class Layer:
     weight_shape: tuple[int, ...]
     parameters: int
     macs: int | None
+    group: int = 1
 
     @property
     def inputs(self) -> int:
@@ -35,8 +38,19 @@ class Layer:
                 return self.weight_shape[0]
 
     def fits(self, sparsity: Sparsity) -> bool:
-        """Whether the pattern has room in the layer's inputs."""
+        """Whether the pattern has room in the layer."""
+        if isinstance(sparsity, Drop):
+            return True
+        if isinstance(sparsity, LowRank):
+            return self._saves_work_at_rank_1
         return self.inputs >= (sparsity.m if isinstance(sparsity, NM) else 1)
+
+    @property
+    def _saves_work_at_rank_1(self) -> bool:
+        if self.op_type not in ("Conv", "Gemm", "MatMul") or self.group > 1:
+            return False
+        weights, rows = prod(self.weight_shape), self.weight_shape[self.op_type != "Conv"]
+        return rows + weights // rows < weights
 
 
 @dataclass(frozen=True)
@@ -48,24 +62,40 @@ class ChannelGroup:
     Attributes:
         name: the name of the group's first layer in graph order.
         layers: names of the layers, in graph order.
-        size: number of channels.
+        size: number of channels of the first layer; every layer loses the same share of its own.
+        unit: so many of them can only go together, as the channels of one attention head.
     """
 
     name: str
     layers: tuple[str, ...]
     size: int
+    unit: int = 1
 
     def keep(self, amount: float, grain: int) -> int:
-        """How many channels stay when a share `amount` is to go: the nearest multiple of `grain`.
+        """How many channels stay when a share `amount` is to go: the nearest multiple of a step.
 
         A runtime computes channels in vectors; a count that is no multiple of its grain can be
-        slower than the full layer. At least one grain stays; a group that cannot lose a whole
-        grain keeps all its channels.
+        slower than the full layer. So a step is as many units as it takes to reach the grain. At
+        least one step stays; a group that cannot lose a whole step keeps all its channels.
         """
+        step = ceil(grain / self.unit) * self.unit
         wanted = self.size * (1.0 - amount)
-        snapped = max(grain, round(wanted / grain) * grain)
+        snapped = max(step, round(wanted / step) * step)
         return min(self.size, snapped)
 
     def snapped(self, amount: float, grain: int) -> float:
         """The share that really goes when `amount` is asked for; `keep` of it is the same count."""
         return 1.0 - self.keep(amount, grain) / self.size
+
+
+@dataclass(frozen=True)
+class ResidualBlock:
+    """Layers between a tensor and what is added to it: y = x + f(x). Dropped, they leave y = x.
+
+    Attributes:
+        name: the name of the block's first layer in graph order.
+        layers: names of the layers, in graph order. All are dropped or none is.
+    """
+
+    name: str
+    layers: tuple[str, ...]

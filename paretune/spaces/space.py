@@ -3,19 +3,24 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from math import prod
 from typing import TypeVar
 
 from paretune.errors import UserError
 from paretune.spaces.capability import Capabilities, Support
 from paretune.spaces.choice import Choice
-from paretune.spaces.layer import ChannelGroup, Layer
+from paretune.spaces.counting import count_policies
+from paretune.spaces.layer import ChannelGroup, Layer, ResidualBlock
 from paretune.spaces.policy import Policy
 from paretune.spaces.precision import Precision
 from paretune.spaces.rule import LayerRule, check_rules
-from paretune.spaces.sparsity import Channel, Dense, Sparsity
+from paretune.spaces.sparsity import Channel, Dense, Drop, Sparsity
 
 _T = TypeVar("_T")
+
+KEEP, DROP = "keep", "drop"
+"""What a block's knob can be set to."""
+
+_DROPPED = Choice(sparsity=Drop())
 
 
 @dataclass(frozen=True)
@@ -23,7 +28,7 @@ class Knob:
     """One decision of the sampler.
 
     Attributes:
-        name: `precision/LAYER`, `sparsity/LAYER` or `channels/GROUP`.
+        name: `precision/LAYER`, `sparsity/LAYER`, `channels/GROUP` or `block/BLOCK`.
         options: what it can be set to, spelled as in a policy; the first leaves the layer alone.
     """
 
@@ -39,9 +44,11 @@ class Space:
         layers: in graph order.
         groups: layers that lose channels together. A layer is in at most one.
         precisions: layer name to the precisions offered.
-        sparsities: layer name to the sparsities offered, `Channel` ones apart; `Dense()` first.
+        sparsities: layer name to the sparsities offered, those of groups and blocks apart;
+            `Dense()` first.
         channels: group name to the channel amounts offered, snapped, ascending, 0 not listed.
         grain: channel counts snap to multiples of it.
+        blocks: that may be dropped. A layer is in at most one.
     """
 
     layers: tuple[Layer, ...]
@@ -50,13 +57,17 @@ class Space:
     sparsities: Mapping[str, tuple[Sparsity, ...]]
     channels: Mapping[str, tuple[float, ...]]
     grain: int
+    blocks: tuple[ResidualBlock, ...] = ()
 
     @cached_property
     def knobs(self) -> tuple[Knob, ...]:
         """The decisions that have more than one option, layers in graph order."""
         knobs = []
         group_named = {group.name: group for group in self.groups}
+        block_names = {block.name for block in self.blocks}
         for layer in self.layers:
+            if layer.name in block_names:
+                knobs.append(Knob(f"block/{layer.name}", (KEEP, DROP)))
             knobs.append(Knob(f"precision/{layer.name}", _texts(self.precisions[layer.name])))
             knobs.append(Knob(f"sparsity/{layer.name}", _texts(self.sparsities[layer.name])))
             if layer.name in group_named:
@@ -68,20 +79,23 @@ class Space:
     @cached_property
     def size(self) -> int:
         """Number of different policies."""
-        grouped = {name for group in self.groups for name in group.layers}
-        sparse = prod(
-            prod(len(self.sparsities[name]) for name in group.layers)
-            + len(self.channels.get(group.name, ()))
-            for group in self.groups
-        )
-        free = prod(len(self.sparsities[x.name]) for x in self.layers if x.name not in grouped)
-        return prod(len(p) for p in self.precisions.values()) * sparse * free
+        options = {x.name: len(self.precisions[x.name]) for x in self.layers}
+        own = {x.name: len(self.sparsities[x.name]) for x in self.layers}
+        amounts = {group: len(self.channels.get(group.name, ())) for group in self.groups}
+        return count_policies(options, own, amounts, self.blocks)
 
     def decode(self, settings: Mapping[str, str]) -> Policy:
         """The policy that knob settings mean; knobs left out stay at their first option.
 
-        A group that loses channels overrides its layers' own sparsities.
+        A group that loses channels overrides its layers' own sparsities; a block that is dropped
+        overrides all that is said of its layers.
         """
+        dropped = {
+            name
+            for block in self.blocks
+            if settings.get(f"block/{block.name}") == DROP
+            for name in block.layers
+        }
         lost = {
             name: Channel(float(amount))
             for group in self.groups
@@ -91,6 +105,9 @@ class Space:
         first = {knob.name: knob.options[0] for knob in self.knobs}
         choices: dict[str, Choice] = {}
         for layer in self.layers:
+            if layer.name in dropped:
+                choices[layer.name] = _DROPPED
+                continue
             precision = f"precision/{layer.name}"
             sparsity = f"sparsity/{layer.name}"
             text = settings.get(precision, first.get(precision))
@@ -112,18 +129,24 @@ class Space:
         amounts = {
             group.name: sparsity.amount
             for group in self.groups
-            if isinstance(sparsity := policy[group.name].sparsity, Channel)
+            for name in group.layers
+            if isinstance(sparsity := policy[name].sparsity, Channel)
         }
         for knob in self.knobs:
             kind, _, name = knob.name.partition("/")
             choice = policy[name]
-            if kind == "precision":
-                setting = choice.precision.value
-            elif kind == "sparsity":
+            dropped = isinstance(choice.sparsity, Drop)
+            if kind == "block":
+                setting = DROP if dropped else KEEP
+            elif kind == "channels":
+                setting = f"{amounts.get(name, 0):g}"
+            elif dropped:
+                setting = knob.options[0]
+            elif kind == "precision":
+                setting = str(choice.precision)
+            else:
                 own = not isinstance(choice.sparsity, Channel)
                 setting = str(choice.sparsity) if own else knob.options[0]
-            else:
-                setting = f"{amounts.get(name, 0):g}"
             if setting not in knob.options:
                 raise UserError(
                     f"{name}: '{setting}' is not offered; allowed are {', '.join(knob.options)}"
@@ -136,8 +159,11 @@ class Space:
     def canonical(self, policy: Policy) -> Policy:
         """The one spelling of a model: layers in graph order, channel amounts snapped.
 
+        Layers that are dropped are `fp32`, since nothing is left of them, and have no say in what
+        the rest of their group loses.
+
         Raises:
-            UserError: a layer is missing or unknown, or a group's layers disagree.
+            UserError: a layer is missing or unknown, or a group's or a block's layers disagree.
         """
         given = dict(policy.items)
         if unknown := sorted(given.keys() - {layer.name for layer in self.layers}):
@@ -145,17 +171,30 @@ class Space:
         if missing := [layer.name for layer in self.layers if layer.name not in given]:
             raise UserError(f"policy lacks the layers {', '.join(missing)}")
         group_of = {name: group for group in self.groups for name in group.layers}
+        block_of = {name: block for block in self.blocks for name in block.layers}
+        gone = {name for name, choice in given.items() if isinstance(choice.sparsity, Drop)}
         choices: dict[str, Choice] = {}
         for layer in self.layers:
             choice = given[layer.name]
-            if isinstance(choice.sparsity, Channel):
+            if layer.name in gone:
+                block = block_of.get(layer.name)
+                if block is None:
+                    raise UserError(f"{layer.name}: it cannot be dropped")
+                if kept := [name for name in block.layers if name not in gone]:
+                    raise UserError(
+                        f"{layer.name}: {', '.join(block.layers)} must be dropped together,"
+                        f" but {', '.join(kept)} would stay"
+                    )
+                choice = _DROPPED
+            elif isinstance(choice.sparsity, Channel):
                 group = group_of.get(layer.name)
                 if group is None:
                     raise UserError(f"{layer.name}: its channels cannot be removed")
-                if any(given[name].sparsity != choice.sparsity for name in group.layers):
+                tied = [name for name in group.layers if name not in gone]
+                if any(given[name].sparsity != choice.sparsity for name in tied):
                     raise UserError(
-                        f"{layer.name}: {', '.join(group.layers)} must lose the same channels,"
-                        f" but got {', '.join(str(given[name].sparsity) for name in group.layers)}"
+                        f"{layer.name}: {', '.join(tied)} must lose the same channels,"
+                        f" but got {', '.join(str(given[name].sparsity) for name in tied)}"
                     )
                 # The text of an amount is what is stored, so it is what must be equal.
                 amount = float(f"{group.snapped(choice.sparsity.amount, self.grain):g}")
@@ -171,7 +210,7 @@ class Space:
         settings = {}
         for layer in self.layers:
             if precision in self.precisions[layer.name]:
-                settings[f"precision/{layer.name}"] = precision.value
+                settings[f"precision/{layer.name}"] = str(precision)
         for group in self.groups:
             offered = (0.0, *self.channels.get(group.name, ()))
             nearest = min(offered, key=lambda amount: abs(amount - channel_amount))
@@ -189,6 +228,7 @@ def build_space(
     *,
     storage: bool = True,
     grain: int | None = None,
+    blocks: Sequence[ResidualBlock] = (),
 ) -> Space:
     """Offer each layer what was asked for and the runtime can do.
 
@@ -201,6 +241,7 @@ def build_space(
             stay fp32.
         storage: also offer choices that only make the file smaller.
         grain: channel counts snap to multiples of it; by default the runtime's.
+        blocks: read from the model; one that all its layers may `drop` is offered.
 
     Raises:
         UserError: a rule matches no layer or leaves a layer nothing, or the model has no layer.
@@ -242,10 +283,11 @@ def build_space(
         amounts = {float(f"{group.snapped(amount, grain):g}") for amount in common} - {0.0}
         channels[group.name] = tuple(sorted(amounts))
     own = {
-        name: tuple(s for s in sparse if not isinstance(s, Channel)) or (Dense(),)
+        name: tuple(s for s in sparse if not isinstance(s, Channel | Drop)) or (Dense(),)
         for name, sparse in asked.items()
     }
-    return Space(tuple(layers), tuple(groups), precisions, own, channels, grain)
+    droppable = tuple(b for b in blocks if all(Drop() in asked[name] for name in b.layers))
+    return Space(tuple(layers), tuple(groups), precisions, own, channels, grain, droppable)
 
 
 def _offered(support: Support | None, storage: bool) -> bool:

@@ -1,9 +1,13 @@
-"""Sparsities: which weights of one layer are removed, and in what pattern."""
+"""Sparsities: what of one layer is removed, and in what pattern."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from paretune.errors import UserError
+from paretune.names import hint
+from paretune.plugins import find_plugins
+from paretune.spaces.precision import TECHNIQUES
 
 
 @dataclass(frozen=True, order=True)
@@ -36,6 +40,26 @@ class NM:
 
 
 @dataclass(frozen=True, order=True)
+class Block:
+    """A share `amount` of the blocks of weights that meet neighbouring inputs is zero."""
+
+    amount: float
+
+    def __str__(self) -> str:
+        return f"block:{self.amount:g}"
+
+
+@dataclass(frozen=True, order=True)
+class LowRank:
+    """Two factors of lower rank take the layer's place; a share `amount` of its work is saved."""
+
+    amount: float
+
+    def __str__(self) -> str:
+        return f"rank:{self.amount:g}"
+
+
+@dataclass(frozen=True, order=True)
 class Channel:
     """A share `amount` (0 < amount < 1) of the output channels is physically removed."""
 
@@ -45,9 +69,36 @@ class Channel:
         return f"channel:{self.amount:g}"
 
 
-Sparsity = Dense | Unstructured | NM | Channel
+@dataclass(frozen=True, order=True)
+class Drop:
+    """The layer goes, with all of its residual block."""
 
-_ALLOWED = "'dense', 'unstructured:0.5', '2:4' (n:m), 'channel:0.25'"
+    def __str__(self) -> str:
+        return "drop"
+
+
+@dataclass(frozen=True, order=True)
+class Pattern:
+    """A pattern of another package, by the name of its entry point in `paretune.techniques`."""
+
+    name: str
+    amount: float
+
+    def __str__(self) -> str:
+        return f"{self.name}:{self.amount:g}"
+
+
+Sparsity = Dense | Unstructured | NM | Block | LowRank | Channel | Drop | Pattern
+
+_WITH_AMOUNT: dict[str, Callable[[float], Sparsity]] = {
+    "unstructured": Unstructured,
+    "block": Block,
+    "rank": LowRank,
+    "channel": Channel,
+}
+_ALLOWED = (
+    "'dense', 'unstructured:0.5', '2:4' (n:m), 'block:0.5', 'rank:0.5', 'channel:0.25', 'drop'"
+)
 
 
 def parse_sparsity(text: str) -> Sparsity:
@@ -59,19 +110,32 @@ def parse_sparsity(text: str) -> Sparsity:
     text = text.strip()
     if text == "dense":
         return Dense()
+    if text == "drop":
+        return Drop()
     if match := re.fullmatch(r"(\d+):(\d+)", text):
         n, m = int(match[1]), int(match[2])
         if not 0 < n <= m:
             raise UserError(f"sparsity '{text}': 0 < n <= m must hold, but got n={n}, m={m}")
         return Dense() if n == m else NM(n, m)
-    if match := re.fullmatch(r"(unstructured|channel):([0-9.eE+-]+)", text):
-        try:
-            amount = float(match[2])
-        except ValueError:
-            amount = -1.0
-        if not 0 <= amount < 1:
-            raise UserError(f"sparsity '{text}': 0 <= amount < 1 must hold, but got {match[2]}")
+    if match := re.fullmatch(r"([a-z][a-z0-9-]*):([0-9.eE+-]+)", text):
+        name = match[1]
+        if name not in _WITH_AMOUNT and name not in find_plugins(TECHNIQUES):
+            raise UserError(
+                f"unknown sparsity '{text}'{hint(name, _WITH_AMOUNT)};"
+                f" allowed are spellings like {_ALLOWED}"
+            )
+        amount = _amount(text, match[2])
         if amount == 0:
             return Dense()
-        return Unstructured(amount) if match[1] == "unstructured" else Channel(amount)
+        return _WITH_AMOUNT[name](amount) if name in _WITH_AMOUNT else Pattern(name, amount)
     raise UserError(f"unknown sparsity '{text}'; allowed are spellings like {_ALLOWED}")
+
+
+def _amount(text: str, number: str) -> float:
+    try:
+        amount = float(number)
+    except ValueError:
+        amount = -1.0
+    if not 0 <= amount < 1:
+        raise UserError(f"sparsity '{text}': 0 <= amount < 1 must hold, but got {number}")
+    return amount

@@ -72,6 +72,15 @@ def test_a_batch_that_does_not_fit(model: Path, batch: Batch, message: str) -> N
         check_splits(splits([batch]), model)
 
 
+def test_data_of_another_type_than_the_models(model: Path) -> None:
+    """As artifacts take them that convert their inputs themselves."""
+    types = {"mask": np.dtype(np.uint8)}
+    narrow = with_inputs(mask=MASK.astype(np.uint8))
+    check_splits(Splits([narrow], [narrow], [narrow]), model, types)
+    with pytest.raises(UserError, match="'mask' has dtype float32, but the model takes uint8"):
+        check_splits(Splits([GOOD], [narrow], [narrow]), model, types)
+
+
 def test_no_samples(model: Path) -> None:
     empty = Batch({"ids": IDS[:0], "mask": MASK[:0]})
     for batches in ([], [empty]):

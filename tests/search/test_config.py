@@ -70,7 +70,7 @@ def test_defaults(tmp_path: Path) -> None:
     config = load_config(written(tmp_path, "model: a.onnx\ndata: d:f\nobjectives: [accuracy]\n"))
     assert config.name == "study"
     assert config.output == Path("runs/study")
-    assert config.space.precision == tuple(Precision)
+    assert config.space.precision == Precision.USUAL
     assert config.space.sparsity == (Channel(0.25), Channel(0.5))
     assert (config.search.trials, config.search.time) == (DEFAULT_TRIALS, None)
     assert config.tracking.active

@@ -71,15 +71,15 @@ def test_a_member_that_cannot_be_measured_again_stays_unconfirmed(
 
     def trouble(policy: Policy, split: SplitName) -> None:
         calls[policy] = calls.get(policy, 0) + 1
-        if policy.items[0][1].precision is Precision.INT8 and calls[policy] > 1:
+        if policy.items[0][1].precision == Precision.INT8 and calls[policy] > 1:
             raise error
 
     bench = FakeBench(trouble=trouble)
     search(tmp_path, bench, 60)
     members = front(trials_of(tmp_path), bench.info.objectives)
     first = {bool(t.confirmed): t.policy.items[0][1].precision for t in members}
-    assert first[False] is Precision.INT8
-    assert first[True] is not Precision.INT8
+    assert first[False] == Precision.INT8
+    assert first[True] != Precision.INT8
 
 
 class TwoDevices(FakeBench):

@@ -57,7 +57,7 @@ def test_infeasible_policies_are_recorded_with_the_reason(tmp_path: Path) -> Non
     ended = [trial for trial in trials_of(tmp_path) if trial.status is TrialStatus.INFEASIBLE]
     assert ended
     assert {trial.reason for trial in ended} == {"outputs are NaN"}
-    assert all(trial.policy.items[0][1].precision is Precision.W4 for trial in ended)
+    assert all(trial.policy.items[0][1].precision == Precision.W4 for trial in ended)
     assert all(trial.measurements == {} for trial in ended)
 
 
@@ -72,7 +72,7 @@ def test_a_broken_candidate_is_not_tried_again_and_says_why(tmp_path: Path) -> N
     tried: list[Policy] = []
 
     def trouble(policy: Policy, split: SplitName) -> None:
-        if policy.items[0][1].precision is Precision.W4:
+        if policy.items[0][1].precision == Precision.W4:
             tried.append(policy)
             raise CandidateError("killed by SIGSEGV")
 
@@ -96,7 +96,7 @@ def test_an_artifact_of_another_policy_is_infeasible(tmp_path: Path) -> None:
     class Disobedient(FakeBench):
         def apply(self, policy: Policy, path: Path) -> Artifact:
             artifact = super().apply(policy, path)
-            if policy.items[0][1].precision is not Precision.W4:
+            if policy.items[0][1].precision != Precision.W4:
                 return artifact
             return Artifact(path, self.space.uniform(Precision.FP32), artifact.sha256)
 

@@ -90,7 +90,7 @@ def test_the_first_interrupt_ends_the_search_and_confirms(tmp_path: Path) -> Non
 
 def test_an_abort_passes_through_and_leaves_no_scratch(tmp_path: Path) -> None:
     def trouble(policy: Policy, split: SplitName) -> None:
-        if policy.items[0][1].precision is Precision.W4:
+        if policy.items[0][1].precision == Precision.W4:
             raise KeyboardInterrupt
 
     recorder = Recorder()

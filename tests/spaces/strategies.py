@@ -1,5 +1,7 @@
 """Random layers, groups, spaces and policies."""
 
+from itertools import pairwise
+
 from hypothesis import strategies as st
 
 from paretune.spaces import (
@@ -9,9 +11,11 @@ from paretune.spaces import (
     ChannelGroup,
     Choice,
     Dense,
+    Drop,
     Layer,
     Policy,
     Precision,
+    ResidualBlock,
     Space,
     Sparsity,
     Unstructured,
@@ -25,13 +29,13 @@ sparsities: st.SearchStrategy[Sparsity] = st.one_of(
     st.builds(NM, st.just(2), st.just(4)),
     st.builds(Channel, amounts),
 )
-choices = st.builds(Choice, st.sampled_from(list(Precision)), sparsities)
+choices = st.builds(Choice, st.sampled_from(list(Precision.USUAL)), sparsities)
 policies = st.dictionaries(st.text(min_size=1, max_size=8), choices, max_size=5).map(Policy.of)
 
 
 @st.composite
 def spaces(draw: st.DrawFn) -> Space:
-    """Up to four layers; neighbours of equal width may be tied."""
+    """Up to four layers; those of equal width may be tied, neighbours may be a block."""
     count = draw(st.integers(1, 4))
     widths = [draw(st.sampled_from([8, 10, 16, 32])) for _ in range(count)]
     kinds = [draw(st.sampled_from(["Conv", "Gemm"])) for _ in range(count)]
@@ -44,9 +48,16 @@ def spaces(draw: st.DrawFn) -> Space:
         if draw(st.booleans()):
             last = groups[-1] if groups else None
             if last and last.size == width and draw(st.booleans()):
-                groups[-1] = ChannelGroup(last.name, (*last.layers, layer.name), width)
+                groups[-1] = ChannelGroup(last.name, (*last.layers, layer.name), width, last.unit)
             else:
-                groups.append(ChannelGroup(layer.name, (layer.name,), width))
-    precision = draw(st.lists(st.sampled_from(list(Precision)), max_size=2, unique=True))
+                unit = draw(st.sampled_from([1, 1, 2, width // 2]))
+                groups.append(ChannelGroup(layer.name, (layer.name,), width, unit))
+    cuts = sorted(draw(st.sets(st.integers(0, count), max_size=4)))
+    blocks = [
+        ResidualBlock(layers[low].name, tuple(layer.name for layer in layers[low:high]))
+        for low, high in pairwise(cuts)
+    ]
+    precision = draw(st.lists(st.sampled_from(list(Precision.USUAL)), max_size=2, unique=True))
     sparsity = draw(st.lists(sparsities, max_size=3, unique=True))
-    return build_space(layers, groups, ONNXRUNTIME_CPU, precision, sparsity, grain=8)
+    sparsity += draw(st.sampled_from([[], [Drop()]]))
+    return build_space(layers, groups, ONNXRUNTIME_CPU, precision, sparsity, grain=8, blocks=blocks)

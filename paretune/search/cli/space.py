@@ -61,10 +61,12 @@ def _as_json(space: "Space") -> dict[str, Any]:
                 "name": group.name,
                 "layers": list(group.layers),
                 "channels": group.size,
+                "unit": group.unit,
                 "amounts": list(space.channels.get(group.name, ())),
             }
             for group in space.groups
         ],
+        "blocks": [{"name": block.name, "layers": list(block.layers)} for block in space.blocks],
     }
 
 
@@ -107,13 +109,26 @@ def _print(space: "Space") -> None:
         groups.add_row(
             number[group.name], str(group.size), " ".join(kept) or "-", ", ".join(group.layers)
         )
+    blocks = Table(
+        title="Residual blocks: layers that may be dropped together",
+        box=box.SIMPLE_HEAD,
+        title_justify="left",
+    )
+    blocks.add_column("layers", overflow="fold")
+    for block in space.blocks:
+        blocks.add_row(", ".join(block.layers))
     console = make_console()
     console.print(layers)
     if space.groups:
         console.print(groups)
+    if space.blocks:
+        console.print(blocks)
     # Large spaces have more policies than a float can count.
     size = f"{space.size:,}" if space.size < 10**9 else f"about 10^{math.log10(space.size):.0f}"
-    console.print(f"{size} different policies; channel counts are multiples of {space.grain}.")
+    console.print(
+        f"{size} different policies; channel counts are multiples of {space.grain},"
+        " or whole attention heads."
+    )
 
 
 def _short(count: int) -> str:

@@ -26,8 +26,21 @@ PRECISIONS = {
     Precision.W4: "#E69F00",
     Precision.INT8_DYNAMIC: "#44B79A",
     Precision.INT8: "#0072B2",
+    **dict(
+        zip(
+            Precision.OTHERS,
+            (
+                *("#C97B00", "#9C5A00", "#7A4300", "#4A2800"),
+                *("#7B3F6E", "#8E4C80", "#A05B92", "#B36BA4", "#CC79A7", "#DA98BC", "#E8B9D2"),
+            ),
+            strict=True,
+        )
+    ),
 }
-"""From the precision that changes least to the one that changes most, grouped by hue."""
+"""Of Paretune's own precisions, grouped by hue."""
+
+STRANGER = "#6F7F3F"
+"""Of a precision that another package brings."""
 
 FONT = "DejaVu Sans"
 HTML_FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"

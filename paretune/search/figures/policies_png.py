@@ -16,13 +16,25 @@ from paretune.search.front import front
 from paretune.search.info import StudyInfo
 from paretune.search.landmark import landmarks
 from paretune.search.trial import Trial
-from paretune.spaces import NM, Channel, Precision, Sparsity, Unstructured
+from paretune.spaces import (
+    NM,
+    Block,
+    Channel,
+    Drop,
+    LowRank,
+    Pattern,
+    Precision,
+    Sparsity,
+    Unstructured,
+)
 
-_ORDER = list(palette.PRECISIONS)
 _REMOVED = {
     Channel: "−25   % of the output channels removed",
     Unstructured: "50%   of the weights set to zero",
     NM: "2:4   at most 2 of every 4 weights kept",
+    Block: "b50   % of the blocks of weights set to zero",
+    LowRank: "r50   % of the work saved by two factors",
+    Drop: "x   dropped with its block",
 }
 
 
@@ -59,16 +71,12 @@ def draw_policies(info: StudyInfo, trials: Sequence[Trial]) -> Figure:
         _draw_cells(axes, members, layers, cell)
         names = {trial.number: name for name, trial in landmarks(trials).items()}
         _draw_labels(axes, info.objectives, members, layers, names)
-        used = {choice.precision for member in members for _, choice in member.policy}
+        used = _used(members)
         sparse = {type(choice.sparsity) for member in members for _, choice in member.policy}
         figure.legend(
-            handles=[
-                Patch(facecolor=palette.PRECISIONS[p], edgecolor="#C4C9CF", label=p.value)
-                for p in _ORDER
-                if p in used
-            ],
+            handles=[Patch(facecolor=_colour(p), edgecolor="#C4C9CF", label=str(p)) for p in used],
             loc="outside lower left",
-            ncols=len(_ORDER),
+            ncols=min(len(used), 8),
             frameon=False,
             fontsize=8.5,
             handlelength=1.1,
@@ -81,9 +89,10 @@ def draw_policies(info: StudyInfo, trials: Sequence[Trial]) -> Figure:
 
 
 def _draw_cells(axes: Axes, members: Sequence[Trial], layers: Sequence[str], cell: float) -> None:
-    codes = np.array([[_ORDER.index(c.precision) for _, c in m.policy] for m in members])
-    colours = ListedColormap([palette.PRECISIONS[p] for p in _ORDER])
-    norm = BoundaryNorm(np.arange(len(_ORDER) + 1) - 0.5, len(_ORDER))
+    used = _used(members)
+    codes = np.array([[used.index(c.precision) for _, c in m.policy] for m in members])
+    colours = ListedColormap([_colour(p) for p in used])
+    norm = BoundaryNorm(np.arange(len(used) + 1) - 0.5, len(used))
     axes.pcolormesh(
         np.arange(len(layers) + 1) - 0.5,
         np.arange(len(members) + 1) - 0.5,
@@ -148,6 +157,17 @@ def _beside(axes: Axes, x: float, y: float, offset: float, words: str, va: str) 
     )
 
 
+def _used(members: Sequence[Trial]) -> list[Precision]:
+    """The precisions of the members, Paretune's own first and in the order of their hues."""
+    used = {choice.precision for member in members for _, choice in member.policy}
+    own = list(palette.PRECISIONS)
+    return [p for p in own if p in used] + sorted(used.difference(own))
+
+
+def _colour(precision: Precision) -> str:
+    return palette.PRECISIONS.get(precision, palette.STRANGER)
+
+
 def _removed(sparsity: Sparsity) -> str:
     match sparsity:
         case Channel(amount):
@@ -156,10 +176,18 @@ def _removed(sparsity: Sparsity) -> str:
             return f"{100 * amount:.0f}%"
         case NM(n, m):
             return f"{n}:{m}"
+        case Block(amount):
+            return f"b{100 * amount:.0f}"
+        case LowRank(amount):
+            return f"r{100 * amount:.0f}"
+        case Drop():
+            return "x"
+        case Pattern(name):
+            return name[:3]
         case _:
             return ""
 
 
 def _contrast(precision: Precision) -> str:
-    red, green, blue = to_rgb(palette.PRECISIONS[precision])
+    red, green, blue = to_rgb(_colour(precision))
     return "white" if 0.299 * red + 0.587 * green + 0.114 * blue < 0.55 else palette.INK

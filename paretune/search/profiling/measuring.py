@@ -61,7 +61,7 @@ def measure_profile(place: Place, tell: Told) -> Profile:
         TransientError: the device went away.
     """
     chosen = probes()
-    total = len(chosen) * (len(Precision) + len(_SPARSE)) + len(COUNTS) * len(PRECISIONS)
+    total = len(chosen) * (len(Precision.USUAL) + len(_SPARSE)) + len(COUNTS) * len(PRECISIONS)
     tables: list[Capabilities] = []
     rows: list[Row] = []
     conditions: dict[str, object] = {}
@@ -95,7 +95,7 @@ def capabilities(runtime: str, known: Capabilities, rows: Sequence[Row]) -> Capa
     """
     precisions: dict[tuple[Precision, str], Support] = {}
     for precision, op_type in known.precisions:
-        if precision is Precision.FP32:
+        if precision == Precision.FP32:
             precisions[precision, op_type] = Support.NATIVE
             continue
         found = [r for r in rows if (r.choice, r.op_type) == (str(precision), op_type)]
@@ -133,6 +133,6 @@ def _measure_choices(
 
 def _choices(prepared: Prepared, op_type: str) -> list[Choice]:
     table = prepared.capabilities
-    offered = [p for p in Precision if p is not Precision.FP32 and table.of_precision(p, op_type)]
+    offered = [p for p in Precision.USUAL if p != Precision.FP32 and table.of_precision(p, op_type)]
     sparse = [s for s in _SPARSE if all(layer.fits(s) for layer in prepared.layers)]
     return [Choice(p) for p in offered] + [Choice(Precision.FP32, s) for s in sparse]

@@ -51,7 +51,7 @@ def trial_params(trial: Trial) -> dict[str, str]:
     """How often each precision and each kind of removal occurs, not one param a layer."""
     counts: dict[str, int] = {}
     for _, choice in trial.policy:
-        precision = f"{choice.precision.value}_layers"
+        precision = f"{choice.precision}_layers"
         counts[precision] = counts.get(precision, 0) + 1
         kind, _, _ = str(choice.sparsity).partition(":")
         kind = "n_m" if kind.isdecimal() else kind

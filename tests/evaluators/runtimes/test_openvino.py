@@ -50,7 +50,7 @@ def test_all_that_the_backend_makes(
 ) -> None:
     prepared, feeds = zoo(name), data_of(name).inputs
     space = space_of(prepared)
-    wanted = [str(precision) for precision in Precision if (name, precision) != WRONG]
+    wanted = [str(precision) for precision in Precision.USUAL if (name, precision) != WRONG]
     for choice in [*wanted, "channel:0.5"]:
         drawn = {
             knob.name: next((x for x in knob.options if str(x) == choice), knob.options[0])

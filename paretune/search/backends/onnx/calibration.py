@@ -1,24 +1,24 @@
-"""Calibration: one pass over unlabelled data that collects all that any policy can need."""
+"""Calibration: the fp32 model runs over unlabelled data; all that any policy can need is kept."""
 
-import contextlib
-import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 from onnx import ModelProto
-from onnxruntime.quantization.calibrate import HistogramCollector
 
 from paretune.errors import UserError
 from paretune.evaluators import Batch
+from paretune.search.backends.onnx.activations import Activations
 from paretune.search.backends.onnx.graph import Array, Graph, fixes_batch
 from paretune.search.backends.onnx.layers import WeightedNode
+from paretune.search.backends.onnx.moments import Moments, MomentSums, passes
 from paretune.search.backends.onnx.operators import may_run_in_int8
+from paretune.search.backends.onnx.ranges import Method, Range, RangeCollector
 from paretune.search.backends.onnx.session import open_session, run
-
-Method = Literal["minmax", "percentile", "entropy"]
-Range = tuple[float, float]
+from paretune.search.backends.onnx.solvers.problem import Matrix
+from paretune.search.backends.onnx.unfold import Unfolding
 
 _CHUNK_VALUES = 2**25
 """Values of all tensors together, 128 MiB in float32."""
@@ -30,74 +30,67 @@ class Statistics:
 
     Attributes:
         ranges: tensor name to the lowest and highest value that int8 should represent.
-        moments: layer name to the mean of the square of each input channel, shape (in,).
+        inputs: means and second moments of what the layers read.
     """
 
     ranges: Mapping[str, Range]
-    moments: Mapping[str, Array]
+    inputs: Moments
+
+    def moment(self, layer: str) -> Matrix:
+        """E[x xᵀ] of the uncut layer's input vectors. See `Moments.moment`."""
+        return self.inputs.moment(layer)
+
+    def mean(self, layer: str) -> Matrix:
+        """E[x] of the uncut layer's input vectors. See `Moments.mean`."""
+        return self.inputs.mean(layer)
+
+    @cached_property
+    def moments(self) -> dict[str, Array]:
+        """Layer name to the mean of the square of each input channel, shape (in,)."""
+        return self.inputs.channel_squares()
 
 
 def calibrate(
     graph: Graph,
     layers: Sequence[WeightedNode],
-    batches: Iterable[Batch],
+    batches: Sequence[Batch],
+    folder: Path,
     method: Method = "minmax",
     percentile: float = 99.99,
+    activations: Activations | None = None,
 ) -> Statistics:
-    """Run the fp32 graph over `batches` and collect ranges and second moments.
+    """Run the fp32 graph over `batches`; collect ranges and the moments of the layers' inputs.
+
+    One pass, unless the moments of all layers do not fit in memory together.
 
     Args:
         graph: clean.
         layers: of the graph.
         batches: calibration data; targets are not used.
-        method: `minmax`; `percentile` cuts the tails that hold (100 - percentile)% of the values;
-            `entropy` minimizes the KL divergence (Migacz, 8-bit inference with TensorRT, 2017).
-        percentile: used by that method, in percent.
+        folder: where the moments are stored, each file as soon as it is whole.
+        method, percentile, activations: see `RangeCollector`.
 
     Raises:
         UserError: the model returns NaN or infinity on this data, or there is none.
     """
-    looked_at = _tensors(graph)
-    session = open_session(graph.model, [name for name in looked_at if name not in graph.inputs])
-    kinds = {v.name: v.type for v in (*session.get_inputs(), *session.get_outputs())}
-    tensors = [name for name in looked_at if kinds.get(name) == "tensor(float)"]
-    low: dict[str, float] = {}
-    high: dict[str, float] = {}
-    squares: dict[str, Array] = {}
-    counts: dict[str, int] = {}
-    collector = HistogramCollector(method, False, 2048, 128, percentile, None)
-    samples = 0
-    for batch in _chunks(graph, batches):
-        samples += batch.size
-        values = {**batch.inputs, **run(session, batch.inputs)}
-        for name in tensors:
-            array = values[name]
-            if not array.size:
-                continue
-            low[name] = min(low.get(name, np.inf), float(array.min()))
-            high[name] = max(high.get(name, -np.inf), float(array.max()))
-        _refuse_nonfinite(low, high, graph)
-        for layer in layers:
-            if layer.data in values and values[layer.data].dtype.kind == "f":
-                array = values[layer.data]
-                axis = 1 if layer.layer.op_type.startswith("Conv") else array.ndim - 1
-                others = tuple(a for a in range(array.ndim) if a != axis)
-                total = np.einsum(array, [*range(array.ndim)], array, [*range(array.ndim)], [axis])
-                squares[layer.name] = squares.get(layer.name, 0) + total.astype(np.float64)
-                count = int(np.prod([array.shape[a] for a in others]))
-                counts[layer.name] = counts.get(layer.name, 0) + count
-        if method != "minmax":
-            with contextlib.redirect_stdout(io.StringIO()):
-                collector.collect({name: values[name] for name in tensors if values[name].size})
+    samples = sum(batch.size for batch in batches)
     if not samples:
         raise UserError("the calibration split holds no samples")
-    ranges = {name: (low[name], high[name]) for name in low}
-    if method != "minmax":
-        with contextlib.redirect_stdout(io.StringIO()):
-            found = collector.compute_collection_result()
-        ranges = {name: (float(v[0]), float(v[1])) for name, v in found.items()}
-    moments = {name: (squares[name] / counts[name]).astype(np.float32) for name in squares}
-    return Statistics(ranges, moments)
+    moments = Moments(folder, layers)
+    looked_at = _tensors(graph)
+    ranges = RangeCollector(looked_at, method, percentile, activations)
+    for number, part in enumerate(passes(moments.unfoldings)):
+        sums = [MomentSums(u, _expected(graph, u, samples)) for u in part]
+        first = looked_at if number == 0 else []
+        for values in _values(graph, batches, [*first, *(u.tensor for u in part)]):
+            if number == 0:
+                ranges.add(values)
+            for each in sums:
+                if each.unfolding.tensor in values:
+                    each.add(values[each.unfolding.tensor])
+        for each in sums:
+            moments.save(each)
+    return Statistics(ranges.found(), moments)
 
 
 def observe(model: ModelProto, batch: Batch) -> dict[str, Array]:
@@ -119,7 +112,28 @@ def _tensors(graph: Graph) -> list[str]:
     return list(names)
 
 
-def _chunks(graph: Graph, batches: Iterable[Batch]) -> Iterator[Batch]:
+def _expected(graph: Graph, unfolding: Unfolding, samples: int) -> int:
+    """About how many vectors there are in all of the data."""
+    shape = graph.shapes.get(unfolding.tensor)
+    return unfolding.count(shape) * samples // graph.batch if shape else 0
+
+
+def _values(
+    graph: Graph, batches: Iterable[Batch], tensors: Iterable[str]
+) -> Iterator[dict[str, Array]]:
+    """Those of the tensors that are float32 and not empty, for one chunk after the other."""
+    names = list(dict.fromkeys(tensors))
+    session = open_session(graph.model, [name for name in names if name not in graph.inputs])
+    for batch in chunks(graph, batches):
+        all_values = {**batch.inputs, **run(session, batch.inputs)}
+        values = {name: all_values[name] for name in names if name in all_values}
+        floats = {n: v for n, v in values.items() if v.dtype == np.float32 and v.size}
+        for name, array in floats.items():
+            _refuse_nonfinite(graph, name, array)
+        yield floats
+
+
+def chunks(graph: Graph, batches: Iterable[Batch]) -> Iterator[Batch]:
     """The batches, cut so that all tensors of a chunk fit in a bounded memory.
 
     A model that fixes the batch dimension gets its batches whole.
@@ -132,11 +146,10 @@ def _chunks(graph: Graph, batches: Iterable[Batch]) -> Iterator[Batch]:
             yield Batch({name: x[start : start + size] for name, x in batch.inputs.items()})
 
 
-def _refuse_nonfinite(low: Mapping[str, float], high: Mapping[str, float], graph: Graph) -> None:
-    for name in low:
-        if not (np.isfinite(low[name]) and np.isfinite(high[name])):
-            node = next((n.name for n in graph.nodes if name in n.output), "the input")
-            raise UserError(
-                f"the model returns NaN or infinity on the calibration data (first at '{name}',"
-                f" written by {node}); compressing it makes no sense"
-            )
+def _refuse_nonfinite(graph: Graph, tensor: str, array: Array) -> None:
+    if not np.isfinite(array).all():
+        node = next((n.name for n in graph.nodes if tensor in n.output), "the input")
+        raise UserError(
+            f"the model returns NaN or infinity on the calibration data (first at '{tensor}',"
+            f" written by {node}); compressing it makes no sense"
+        )

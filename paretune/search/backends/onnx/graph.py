@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -88,6 +88,15 @@ class Graph:
             mark += "/"
         return mark
 
+    def with_nodes(self, nodes: Iterable[NodeProto]) -> "Graph":
+        """The same graph with other nodes; constants are shared, not copied."""
+        model = shell(self.model)
+        model.graph.node.extend(nodes)
+        found = replace(self, model=model)
+        # What names were made with must not depend on which nodes are left.
+        vars(found)["mark"] = self.mark
+        return found
+
     def own(self, constant: str) -> bool:
         """Whether `constant` is one that a single node reads, and nobody outside the graph."""
         known = constant in self.constants and constant not in self.outputs
@@ -104,6 +113,20 @@ class Graph:
         return readers[0] if len(readers) == 1 and tensor not in self.outputs else None
 
 
+def shell(model: ModelProto) -> ModelProto:
+    """All of a model but its nodes and constants."""
+    empty = ModelProto(
+        ir_version=model.ir_version,
+        opset_import=model.opset_import,
+        functions=model.functions,
+        metadata_props=model.metadata_props,
+    )
+    empty.graph.name = model.graph.name
+    empty.graph.input.extend(model.graph.input)
+    empty.graph.output.extend(model.graph.output)
+    return empty
+
+
 def reads(node: NodeProto) -> Iterator[str]:
     """Names that a node reads, those read inside its subgraphs included."""
     yield from (name for name in node.input if name)
@@ -111,6 +134,22 @@ def reads(node: NodeProto) -> Iterator[str]:
         if attribute.type == AttributeProto.GRAPH:
             for inner in attribute.g.node:
                 yield from reads(inner)
+
+
+def rename_inputs(node: NodeProto, names: Mapping[str, str]) -> NodeProto:
+    """The node, or a copy that reads other tensors, also inside its subgraphs."""
+    if not any(name in names for name in reads(node)):
+        return node
+    copy = NodeProto()
+    copy.CopyFrom(node)
+    pending = [copy]
+    while pending:
+        one = pending.pop()
+        for index, name in enumerate(one.input):
+            one.input[index] = names.get(name, name)
+        for attribute in one.attribute:
+            pending.extend(attribute.g.node)
+    return copy
 
 
 def domains(nodes: Iterable[NodeProto]) -> set[str]:

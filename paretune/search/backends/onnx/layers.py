@@ -85,6 +85,7 @@ def _weighted(graph: Graph, node: NodeProto) -> WeightedNode | None:
         weight_shape=tuple(weight.shape),
         parameters=weight.size + (names[bias].size if bias else 0),
         macs=_macs(graph, node, weight, group),
+        group=group,
     )
     stem = f"{node.name}{graph.mark}"
     return WeightedNode(

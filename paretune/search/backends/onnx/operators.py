@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from onnx import NodeProto
 
-from paretune.search.backends.onnx.graph import Array
+from paretune.search.backends.onnx.graph import Array, attributes
 
 LAYERS = frozenset({"Conv", "Gemm", "MatMul"})
 """Layers with an int8 kernel."""
@@ -34,3 +34,13 @@ def is_rectifier(node: NodeProto, constants: Mapping[str, Array]) -> bool:
     if node.op_type != "Clip" or len(node.input) < 2 or node.input[1] not in constants:
         return False
     return bool(np.all(constants[node.input[1]] == 0))
+
+
+def has_integer_kernel(node: NodeProto) -> bool:
+    """Whether the node, between integers, is computed without floats but for scales."""
+    if node.domain or node.op_type not in LAYERS | COMPUTING | MOVING:
+        return False
+    if node.op_type == "Resize":
+        return bool(attributes(node).get("mode", b"nearest") == b"nearest")
+    # There is an operator for it, but it sums and divides floats.
+    return node.op_type != "Softmax"

@@ -1,15 +1,13 @@
 """Pieces: the constants of one layer under one choice, made once and kept on disk."""
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from onnx import GraphProto, TensorProto
 
 from paretune.files import write_whole
-
-_MEMORY_BYTES = 64 * 2**20
+from paretune.search.backends.onnx.recent import Recent
 
 
 class PieceStore:
@@ -22,8 +20,7 @@ class PieceStore:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        self._recent: OrderedDict[str, GraphProto] = OrderedDict()
-        self._bytes = 0
+        self._recent: Recent[GraphProto] = Recent(GraphProto.ByteSize)
 
     def get(self, key: str, make: Callable[[], Iterable[TensorProto]]) -> Iterable[TensorProto]:
         """The tensors stored under `key`; `make` is called if there are none.
@@ -33,16 +30,9 @@ class PieceStore:
             make: returns the tensors.
         """
         key = hashlib.sha256(key.encode()).hexdigest()[:32]
-        piece = self._recent.get(key)
-        if piece is None:
-            piece = self._load(key) or self._save(key, GraphProto(initializer=make()))
-            self._recent[key] = piece
-            self._bytes += piece.ByteSize()
-            while self._bytes > _MEMORY_BYTES and len(self._recent) > 1:
-                self._bytes -= self._recent.popitem(last=False)[1].ByteSize()
-        else:
-            self._recent.move_to_end(key)
-        return piece.initializer
+        return self._recent.get(
+            key, lambda: self._load(key) or self._save(key, GraphProto(initializer=make()))
+        ).initializer
 
     def _load(self, key: str) -> GraphProto | None:
         try:

@@ -4,14 +4,19 @@ import hashlib
 from functools import cached_property
 from pathlib import Path
 
-from onnx import ModelProto, helper
+from onnx import ModelProto, helper, numpy_helper
 
 from paretune.errors import Infeasible
 from paretune.evaluators import Artifact
 from paretune.files import write_whole
-from paretune.search.backends.onnx.assembly import Parts, assemble
+from paretune.search.backends.onnx.assembly import assemble
+from paretune.search.backends.onnx.compressing import Compressor
+from paretune.search.backends.onnx.integer_only import integer_table, refuse_floats
+from paretune.search.backends.onnx.parts import Parts
 from paretune.search.backends.onnx.readback import read_policy
-from paretune.spaces import ONNXRUNTIME_CPU, Capabilities, ChannelGroup, Choice, Layer, Policy
+from paretune.search.backends.onnx.removal import Removal
+from paretune.search.backends.onnx.techniques import capabilities
+from paretune.spaces import Capabilities, ChannelGroup, Choice, Layer, Policy, ResidualBlock
 
 
 class OnnxPrepared:
@@ -19,12 +24,13 @@ class OnnxPrepared:
 
     Attributes:
         fingerprint: of the model, the calibration data and the options.
-        capabilities: of ONNX Runtime's CPU provider.
+        capabilities: of ONNX Runtime's CPU provider, as far as the options allow.
     """
 
     def __init__(self, parts: Parts, fingerprint: str, folder: Path) -> None:
         self.fingerprint = fingerprint
-        self.capabilities: Capabilities = ONNXRUNTIME_CPU
+        known = capabilities()
+        self.capabilities: Capabilities = integer_table(known) if parts.integer_only else known
         self._parts = parts
         self._folder = folder
 
@@ -37,14 +43,37 @@ class OnnxPrepared:
         return tuple(self._parts.channels.groups)
 
     @cached_property
+    def blocks(self) -> tuple[ResidualBlock, ...]:
+        return tuple(branch.block for branch in self._parts.blocks)
+
+    @cached_property
     def reference(self) -> Artifact:
         path = self._folder / "reference.onnx"
-        return self.apply(Policy.of({layer.name: Choice() for layer in self.layers}), path)
+        return self._write(Policy.of({layer.name: Choice() for layer in self.layers}), path)
+
+    def compress(self, layer: str, choice: Choice) -> float:
+        """Compress one layer, and keep the result. See `Prepared.compress`."""
+        node = self._parts.layers[layer]
+        if choice == Choice():
+            return 0.0
+        found = Compressor(self._parts, self._nothing).tensors(node, choice)
+        error = next(x for x in found if x.name == f"{node.stem}error")
+        return float(numpy_helper.to_array(error))
+
+    @cached_property
+    def _nothing(self) -> Removal:
+        dense = Policy.of({layer.name: Choice() for layer in self.layers})
+        return Removal.of(dense, self._parts.channels, self._parts.order)
 
     def apply(self, policy: Policy, path: Path) -> Artifact:
         """Write the artifact of `policy` to `path`. See `Prepared.apply`."""
+        return self._write(policy, path, integer_only=self._parts.integer_only)
+
+    def _write(self, policy: Policy, path: Path, *, integer_only: bool = False) -> Artifact:
         model = assemble(self._parts, policy)
-        found = read_policy(model, self._parts.layers.values(), policy)
+        if integer_only:
+            refuse_floats(model)
+        found = read_policy(model, self._parts.layers.values(), policy, self._parts.blocks)
         for (layer, got), (_, asked) in zip(found, policy, strict=True):
             if got != asked:
                 raise Infeasible(f"{layer}: asked for {asked}, but the artifact holds {got}")

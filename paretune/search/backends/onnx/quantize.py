@@ -24,21 +24,6 @@ class Quantized:
     zero_point: Array
 
 
-def activation_parameters(low: float, high: float) -> tuple[Array, Array]:
-    """Scale and zero point that map [low, high], widened to hold 0, onto uint8.
-
-    Returns:
-        float32 scale and uint8 zero point, both of shape ().
-    """
-    low, high = min(low, 0.0), max(high, 0.0)
-    # In float64: the width of a range may not fit into float32.
-    scale = (np.float64(np.float32(high)) - np.float64(np.float32(low))) / 255.0
-    if scale < _TINY:
-        return np.array(1.0, np.float32), np.array(0, np.uint8)
-    zero_point = np.round(0 - np.float64(np.float32(low)) / scale)
-    return np.array(scale, np.float32), np.array(zero_point, np.uint8)
-
-
 def per_channel_int8(weight: Array, axis: int, least_scale: Array | None = None) -> Quantized:
     """Symmetric int8 in [-127, 127] with one scale for every index of `axis`.
 

@@ -1,84 +1,55 @@
 """The constants of one layer under one choice."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import replace
 
-import ml_dtypes
 import numpy as np
-from onnx import TensorProto, numpy_helper
+from onnx import TensorProto
 
-from paretune.search.backends.onnx.graph import Array
-from paretune.search.backends.onnx.layers import WeightedNode
-from paretune.search.backends.onnx.pruning import damage, mask
-from paretune.search.backends.onnx.quantize import packed_blocks, per_channel_int8, stored_blocks
-from paretune.spaces import NM, Choice, Precision, Unstructured
+from paretune.errors import Infeasible
+from paretune.search.backends.onnx.solvers.bias import bias_shift
+from paretune.search.backends.onnx.solvers.problem import Matrix
+from paretune.search.backends.onnx.techniques import Source, format_of, tensor, zeros_of
+from paretune.search.backends.onnx.techniques.rank import encode_factors
+from paretune.search.backends.onnx.techniques.solving import solve
+from paretune.spaces import Choice, Dense, LowRank
 
-BLOCK = 32
-"""Weights a scale in `MatMulNBits`; the smallest that all its kernels support."""
-
-NATIVE_BLOCKS = frozenset({"MatMul", "Gemm"})
-"""Layers whose weight-only form is `MatMulNBits`; the others are decoded at load."""
-
-BITS = {Precision.W8: 8, Precision.W4: 4}
+_ZERO = np.zeros((1, 1, 1))
 
 
-@dataclass(frozen=True)
-class LayerWeights:
-    """The arrays of a layer after channels were removed.
+def encode(source: Source, choice: Choice) -> list[TensorProto]:
+    """Prune, round and store the weight as `choice` says, so that the output changes least.
 
-    Attributes:
-        layer: where it sits.
-        weight: as stored in the graph.
-        moment: E[x²] of each remaining input channel, shape (in,), or None.
-        least_scale: of static int8 weights, shape (out,), or None for any.
-    """
-
-    layer: WeightedNode
-    weight: Array
-    moment: Array | None
-    least_scale: Array | None = None
-
-
-def encode(source: LayerWeights, choice: Choice) -> Iterable[TensorProto]:
-    """Prune, then represent the weight as `choice` says.
-
-    The names are the layer's stem and `weight` for what the layer's node reads directly or
-    after decoding, `weight/scale`, `weight/zero_point`, `weight/shape`.
+    The names are the layer's stem and `weight` for what the format stores, `shift` for what is to
+    be added to the bias, shape (out,), left out where it is zero, and `error` for the mean square
+    of what the output still changes by, relative to that of the output, shape (). A low rank has
+    two layers with a stem of their own, see `encode_factors`.
 
     Raises:
-        Infeasible: the sparsity pattern does not fit the layer.
+        Infeasible: the layer cannot have the pattern.
     """
-    layer, weight = source.layer, source.weight
-    if isinstance(choice.sparsity, Unstructured | NM):
-        scores = damage(layer, weight, source.moment)
-        weight = weight * mask(layer, scores, choice.sparsity)
-    name = f"{layer.stem}weight"
-    match choice.precision:
-        case Precision.FP32:
-            return [_tensor(weight, name)]
-        case Precision.FP16:
-            limit = np.finfo(np.float16).max
-            return [_tensor(np.clip(weight, -limit, limit).astype(np.float16), name)]
-        case Precision.INT8 | Precision.INT8_DYNAMIC:
-            least = source.least_scale if choice.precision is Precision.INT8 else None
-            found = per_channel_int8(weight, layer.out_axis, least)
-            return [
-                _tensor(found.values, name),
-                _tensor(found.scale, f"{name}/scale"),
-                _tensor(found.zero_point, f"{name}/zero_point"),
-            ]
-        case Precision.W8 | Precision.W4:
-            bits = BITS[choice.precision]
-            if layer.layer.op_type in NATIVE_BLOCKS:
-                packed, scales = packed_blocks(weight, bits, BLOCK)
-                return [_tensor(packed, name), _tensor(scales, f"{name}/scale")]
-            values, scales = stored_blocks(weight, bits)
-            return [
-                _tensor(values.astype(ml_dtypes.int4) if bits == 4 else values, name),
-                _tensor(scales, f"{name}/scale"),
-                _tensor(np.array(weight.shape, np.int64), f"{name}/shape"),
-            ]
+    layer, problem = source.layer, source.problem
+    if isinstance(choice.sparsity, LowRank):
+        tensors, found = encode_factors(source, choice, format_of(choice.precision))
+    else:
+        tensors, found = _encode_whole(source, choice)
+    shift = bias_shift(problem.weights, found, source.mean).reshape(-1)
+    if source.shift is not None:
+        shift = shift + source.shift
+    if shift.any():
+        tensors.append(tensor(shift.astype(np.float32), f"{layer.stem}shift"))
+    # What re-fitted weights leave over does not correlate with what they make: the squares add up.
+    whole = source.lost + problem.error(np.zeros_like(found))
+    error = (source.lost + problem.error(found)) / whole if whole else 0.0
+    return [*tensors, tensor(np.array(error, np.float32), f"{layer.stem}error")]
 
 
-def _tensor(array: Array, name: str) -> TensorProto:
-    return numpy_helper.from_array(np.asarray(array, order="C"), name)
+def _encode_whole(source: Source, choice: Choice) -> tuple[list[TensorProto], Matrix]:
+    layer, problem = source.layer, source.problem
+    form = format_of(choice.precision)
+    dense = isinstance(choice.sparsity, Dense)
+    pattern = None if dense else zeros_of(choice.sparsity).pattern(source, choice.sparsity)
+    grid = form.grid(replace(source, sparse=not dense), problem)
+    if pattern is not None and grid is not None and grid.nearest(_ZERO, 0).any():
+        raise Infeasible(f"{layer.name}: {choice.precision} has no zero for {choice.sparsity}")
+    grid, found = solve(problem, grid, pattern, plainly=source.naive)
+    return form.store(source, grid, found), found

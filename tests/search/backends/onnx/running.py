@@ -10,8 +10,11 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from paretune.evaluators import Batch
-from paretune.search.backends.onnx.assembly import Parts
+from paretune.search.backends.onnx.biases import find_bias
+from paretune.search.backends.onnx.matrices import to_matrix, to_weight
+from paretune.search.backends.onnx.parts import Parts
 from paretune.search.backends.onnx.removal import Removal
+from paretune.search.backends.onnx.solvers.refit import refit
 from paretune.spaces import Policy
 
 
@@ -36,17 +39,38 @@ def largest_difference(left: dict[str, NDArray[Any]], right: dict[str, NDArray[A
 
 
 def ignoring(parts: Parts, policy: Policy) -> onnx.ModelProto:
-    """The model with zeros in all weights that read a channel which `policy` removes."""
+    """The model with zeros in all weights that read a channel which `policy` removes.
+
+    The other weights of such a layer are re-fitted, unless `parts` is naive.
+    """
     gone = Removal.of(policy, parts.channels, parts.order).gone
     model = onnx.ModelProto()
     model.CopyFrom(parts.graph.model)
-    by_weight = {layer.weight: layer for layer in parts.layers.values()}
-    for tensor in model.graph.initializer:
-        layer = by_weight.get(tensor.name)
-        if layer is None or layer.name not in parts.channels.inputs:
+    nodes = {node.name: node for node in model.graph.node}
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    for name, inputs in parts.channels.inputs.items():
+        layer, stays = parts.layers[name], ~np.isin(inputs, gone)
+        if stays.all():
             continue
-        weight = numpy_helper.to_array(tensor).copy()
-        ignored = np.isin(parts.channels.inputs[layer.name], gone)
-        np.moveaxis(weight, layer.in_axis, 0)[ignored] = 0
-        tensor.CopyFrom(numpy_helper.from_array(weight, tensor.name))
+        weight = numpy_helper.to_array(constants[layer.weight])
+        bias = find_bias(parts.graph, layer)
+        matrix = to_matrix(layer, weight)
+        kept = np.flatnonzero(np.tile(stays, matrix.shape[2] // len(stays)))
+        fitted, shift = matrix[:, :, kept], np.zeros(1)
+        if not parts.naive:
+            moment, mean = parts.statistics.moment(name), parts.statistics.mean(name)
+            found = refit(matrix, moment, None if bias is None else mean, kept)
+            fitted, shift = found.weights, found.shift[0]
+        matrix[:] = 0
+        matrix[:, :, kept] = fitted
+        changed = to_weight(layer, matrix, weight.shape).astype(np.float32)
+        constants[layer.weight].CopyFrom(numpy_helper.from_array(changed, layer.weight))
+        if bias is not None and shift.any():
+            place = bias.constant or f"{name}.shift"
+            if not bias.constant:
+                nodes[name].input.append(place)
+                constants[place] = model.graph.initializer.add()
+            before = parts.graph.constants[place] if bias.constant else 0
+            sums = (before + shift).astype(np.float32)
+            constants[place].CopyFrom(numpy_helper.from_array(sums, place))
     return model

@@ -15,6 +15,7 @@ from paretune.spaces import (
     NM,
     Channel,
     Choice,
+    Drop,
     Policy,
     Precision,
     Space,
@@ -26,7 +27,7 @@ from tests.search.backends.onnx.conftest import Zoo
 from tests.search.backends.onnx.running import largest_difference, outputs
 from tests.search.backends.onnx.zoo import ZOO, data_of, prepare
 
-EVERYTHING: list[Sparsity] = [Unstructured(0.5), NM(2, 4), Channel(0.25), Channel(0.5)]
+EVERYTHING: list[Sparsity] = [Unstructured(0.5), NM(2, 4), Channel(0.25), Channel(0.5), Drop()]
 
 
 def space_of(prepared: OnnxPrepared) -> Space:
@@ -34,9 +35,10 @@ def space_of(prepared: OnnxPrepared) -> Space:
         prepared.layers,
         prepared.groups,
         prepared.capabilities,
-        list(Precision),
+        list(Precision.USUAL),
         EVERYTHING,
         grain=4,
+        blocks=prepared.blocks,
     )
 
 
@@ -62,7 +64,7 @@ def test_every_policy_runs_and_reads_back(data: st.DataObject, zoo: Zoo, tmp_pat
 
 
 @pytest.mark.parametrize("name", ZOO)
-@pytest.mark.parametrize("precision", Precision)
+@pytest.mark.parametrize("precision", Precision.USUAL)
 def test_uniform_precision_is_close_to_fp32(
     name: str, precision: Precision, zoo: Zoo, tmp_path: Path
 ) -> None:
@@ -135,7 +137,7 @@ def test_storage_forms_shrink_the_file_and_fold_at_load(zoo: Zoo, tmp_path: Path
     space = space_of(prepared)
     sizes = [
         prepared.apply(space.uniform(p), tmp_path / f"{p}.onnx").path.stat().st_size
-        for p in (Precision.FP32, Precision.FP16, Precision.W8, Precision.W4)
+        for p in (Precision.FP32, Precision.FP16, Precision.W4)
     ]
     assert sizes == sorted(sizes, reverse=True)
     import onnxruntime as ort

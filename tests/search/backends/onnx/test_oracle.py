@@ -18,9 +18,8 @@ from onnxruntime.quantization.calibrate import TensorsData, save_tensors_data
 
 from paretune.search.backends.onnx import OnnxPrepared
 from paretune.spaces import Choice, Policy, Precision
-from tests.search.backends.onnx.conftest import Zoo
 from tests.search.backends.onnx.running import outputs
-from tests.search.backends.onnx.zoo import data_of
+from tests.search.backends.onnx.zoo import data_of, prepare
 
 
 class _Reader(CalibrationDataReader):  # type: ignore[misc]
@@ -32,8 +31,8 @@ class _Reader(CalibrationDataReader):  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("name", ["cnn", "mobile", "dense", "switched_off"])
-def test_uniform_int8(name: str, zoo: Zoo, tmp_path: Path) -> None:
-    prepared = zoo(name)
+def test_uniform_int8(name: str, tmp_path: Path) -> None:
+    prepared = prepare(name, tmp_path, solver="naive")
     layers = {
         layer.name: Choice(Precision.INT8)
         if layer.op_type in ("Conv", "Gemm", "MatMul")
@@ -50,11 +49,11 @@ def test_uniform_int8(name: str, zoo: Zoo, tmp_path: Path) -> None:
         per_channel=True,
         activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8,
-        nodes_to_exclude=[n for n, c in layers.items() if c.precision is Precision.FP32],
+        nodes_to_exclude=[n for n, c in layers.items() if c.precision == Precision.FP32],
     )
     mine, other = _Quantized(ours.path), _Quantized(theirs)
     for layer, choice in layers.items():
-        if choice.precision is Precision.INT8:
+        if choice.precision == Precision.INT8:
             for got, want in zip(mine.weight(layer), other.weight(layer), strict=True):
                 np.testing.assert_array_equal(got, want)
             for got, want in zip(mine.data(layer), other.data(layer), strict=True):

@@ -8,10 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
-from onnxruntime.quantization.quant_utils import compute_scale_zp
 
 from paretune.search.backends.onnx.quantize import (
-    activation_parameters,
     blockwise,
     packed_blocks,
     per_channel_int8,
@@ -19,19 +17,6 @@ from paretune.search.backends.onnx.quantize import (
 )
 
 values = st.floats(-1e3, 1e3, width=32)
-
-
-@given(values, values)
-def test_activation_parameters_equal_onnxruntime(a: float, b: float) -> None:
-    low, high = sorted((a, b))
-    scale, zero_point = activation_parameters(low, high)
-    want_zero, want_scale = compute_scale_zp(
-        np.array(low, np.float32), np.array(high, np.float32), np.array(0, np.uint8),
-        np.array(255, np.uint8),
-    )  # fmt: skip
-    assert scale == want_scale
-    assert zero_point == want_zero
-    assert scale.shape == zero_point.shape == ()
 
 
 @given(arrays(np.float32, array_shapes(min_dims=2, max_dims=4, max_side=6), elements=values))

@@ -11,6 +11,7 @@ from onnx.helper import make_node
 from paretune.evaluators import Batch
 from paretune.search.backends.onnx import OnnxBackend, OnnxPrepared
 from tests.models import cnn, floats, save, two_inputs
+from tests.search.backends.onnx.encoders import encoder
 
 
 def images(count: int = 8, *, seed: int = 0, channels: int = 3, size: int = 12) -> Batch:
@@ -168,12 +169,13 @@ ZOO = {
     "grouped": grouped,
     "text": two_inputs,
     "switched_off": switched_off,
+    "encoder": encoder,
 }
-"""Name to builder; `text` reads `texts()`, the others `images()`."""
+"""Name to builder; `text` and `encoder` read `texts()`, the others `images()`."""
 
 
 def data_of(name: str) -> Batch:
-    return texts() if name == "text" else images()
+    return texts() if name in ("text", "encoder") else images()
 
 
 def prepare(name: str, folder: Path, **options: Any) -> OnnxPrepared:
