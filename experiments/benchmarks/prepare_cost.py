@@ -17,11 +17,11 @@ from pathlib import Path
 
 from experiments.benchmarks.laboratory import Laboratory
 from paretune.search.preparing import compress_choices
-from paretune.spaces import NM, LowRank, Precision, Unstructured, build_space
+from paretune.spaces import NM, Precision, Unstructured, build_space
 
 EXPERIMENTS = ("fashion_resnet", "minilm_reuters")
-PRECISIONS = (*Precision.USUAL, Precision("w3"), Precision("palette4"))
-SPARSITIES = (Unstructured(0.5), NM(2, 4), LowRank(0.5))
+PRECISIONS = Precision.USUAL
+SPARSITIES = (Unstructured(0.5), NM(2, 4))
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ import pytest
 from onnx.helper import make_node
 
 from paretune.errors import Infeasible
+from paretune.evaluators import Batch
 from paretune.search.backends.onnx import OnnxBackend
 from paretune.search.backends.onnx.blocks import Branch, find_blocks
 from paretune.search.backends.onnx.layers import find_layers
@@ -18,7 +19,7 @@ from tests.search.backends.onnx.conftest import Zoo
 from tests.search.backends.onnx.encoders import FORMS, encoder
 from tests.search.backends.onnx.graphs import clean_graph, save_network
 from tests.search.backends.onnx.running import largest_difference, outputs
-from tests.search.backends.onnx.zoo import Batch, data_of, texts
+from tests.search.backends.onnx.zoo import data_of, texts
 
 WIDTH = 8
 
@@ -79,7 +80,7 @@ def test_a_dropped_block_adds_nothing(name: str, zoo: Zoo, tmp_path: Path) -> No
         assert artifact.policy == policy
         expected = onnx.ModelProto()
         expected.CopyFrom(prepared._parts.graph.model)
-        zero = onnx.numpy_helper.from_array(np.float32(0), "nothing")
+        zero = onnx.numpy_helper.from_array(np.array(0, np.float32), "nothing")
         expected.graph.initializer.append(zero)
         for branch in prepared._parts.blocks:
             if branch.block.name in names:

@@ -8,6 +8,7 @@ import pytest
 from onnx import numpy_helper
 from onnx.helper import make_node
 
+from paretune.evaluators import Batch
 from paretune.search.backends.onnx import OnnxBackend, OnnxPrepared
 from paretune.search.backends.onnx.channels import ChannelMap, map_channels
 from paretune.search.backends.onnx.layers import find_layers
@@ -16,7 +17,7 @@ from tests.models import floats
 from tests.search.backends.onnx.encoders import FORMS, HEADS, SIZE, WIDTH, encoder
 from tests.search.backends.onnx.graphs import clean_graph, save_network
 from tests.search.backends.onnx.running import largest_difference, outputs
-from tests.search.backends.onnx.zoo import Batch, texts
+from tests.search.backends.onnx.zoo import texts
 
 
 def prepared_encoder(folder: Path, form: str, *acts: str) -> OnnxPrepared:
