@@ -54,7 +54,7 @@ def _measure(name: str) -> dict[str, float]:
                 (*PRECISIONS, *more),
                 SPARSITIES,
             )
-            compress_choices(prepared, space, lambda done, total: None)
+            compress_choices(prepared, space)
             return time.perf_counter() - begin
 
         whole = compress()

@@ -20,7 +20,7 @@ from paretune.search.interrupt import Interrupt
 from paretune.search.listener import Listener
 from paretune.search.lock import StudyLock
 from paretune.search.outputs import write_outputs
-from paretune.search.preparing import compress_choices
+from paretune.search.preparing import compress_choices, silently
 from paretune.search.progress import ProgressDisplay
 from paretune.search.samplers import check_sampler, make_sampler
 from paretune.search.store import JOURNAL, StudyStore, require_writable
@@ -75,7 +75,7 @@ def run_search(
         if console is not None:
             display = stack.enter_context(ProgressDisplay(console))
             told.append(display)
-        compress_choices(bench.prepared, bench.space, display.preparing if display else _silently)
+        compress_choices(bench.prepared, bench.space, display.preparing if display else silently)
         if config.tracking.active:
             from paretune.search.tracking import MlflowTracker
 
@@ -104,10 +104,6 @@ def run_search(
         ).run(reference, interrupt)
         write_outputs(store.info, store.trials(), output)
     return Study(output, data, outcome, config.evaluators)
-
-
-def _silently(done: int, total: int) -> None:
-    """Nobody watches."""
 
 
 def check_cheaply(config: Config) -> None:

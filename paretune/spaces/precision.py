@@ -60,6 +60,7 @@ Precision.USUAL = tuple(map(Precision, _NAMES))
 Precision.OTHERS = tuple(
     map(Precision, ("w3", "w2", "ternary", "binary", *(f"palette{bits}" for bits in range(2, 9))))
 )
+_PATTERNS = frozenset({"unstructured", "n-m", "block"})
 _KNOWN = {str(p): p for p in (*Precision.USUAL, *Precision.OTHERS)}
 
 
@@ -72,13 +73,17 @@ def parse_precision(text: str) -> Precision:
     name = text.strip()
     if name in _KNOWN:
         return _KNOWN[name]
-    if name in _installed():
+    others = strangers()
+    if name in others:
         return Precision(name)
-    known = [*_KNOWN, *(other for other in _installed() if other not in _KNOWN)]
-    raise UserError(f"unknown precision '{text}'{nearest(name, known)}")
+    raise UserError(f"unknown precision '{text}'{nearest(name, [*_KNOWN, *sorted(others)])}")
 
 
 @cache
-def _installed() -> frozenset[str]:
-    """Names that other packages bring, patterns included: these fail when they are loaded."""
-    return frozenset(find_plugins(TECHNIQUES))
+def strangers() -> frozenset[str]:
+    """Names of the techniques of other packages; which are formats shows when they are loaded.
+
+    Raises:
+        UserError: two packages use the same name.
+    """
+    return frozenset(find_plugins(TECHNIQUES)) - _KNOWN.keys() - _PATTERNS

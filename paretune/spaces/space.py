@@ -244,11 +244,15 @@ def build_space(
         blocks: read from the model; one that all its layers may `drop` is offered.
 
     Raises:
-        UserError: a rule matches no layer or leaves a layer nothing, or the model has no layer.
+        UserError: a rule matches no layer or leaves a layer nothing, the model has no layer, or
+            the runtime lacks a precision that is not one of Paretune's own.
     """
     if not layers:
         raise UserError("the model has no layer to compress (Conv, Gemm, MatMul with weights, ...)")
     check_rules(rules, [layer.name for layer in layers])
+    known = {p for p, _ in capabilities.precisions} | set(Precision.USUAL + Precision.OTHERS)
+    if strange := [str(p) for p in precision if p not in known]:
+        raise UserError(f"{capabilities.runtime} has no precision '{strange[0]}'")
     grain = grain or capabilities.channel_grain
     precisions: dict[str, tuple[Precision, ...]] = {}
     asked: dict[str, tuple[Sparsity, ...]] = {}

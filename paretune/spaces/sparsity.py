@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 from paretune.errors import UserError
 from paretune.names import hint
-from paretune.plugins import find_plugins
-from paretune.spaces.precision import TECHNIQUES
+from paretune.spaces.precision import strangers
 
 
 @dataclass(frozen=True, order=True)
@@ -119,9 +118,9 @@ def parse_sparsity(text: str) -> Sparsity:
         return Dense() if n == m else NM(n, m)
     if match := re.fullmatch(r"([a-z][a-z0-9-]*):([0-9.eE+-]+)", text):
         name = match[1]
-        if name not in _WITH_AMOUNT and name not in find_plugins(TECHNIQUES):
+        if name not in _WITH_AMOUNT and name not in strangers():
             raise UserError(
-                f"unknown sparsity '{text}'{hint(name, _WITH_AMOUNT)};"
+                f"unknown sparsity '{text}'{hint(name, [*_WITH_AMOUNT, *strangers()])};"
                 f" allowed are spellings like {_ALLOWED}"
             )
         amount = _amount(text, match[2])

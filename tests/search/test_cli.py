@@ -140,6 +140,19 @@ def test_the_space_is_shown(project: Path) -> None:
     assert "16×3×3×3" in shown
 
 
+def test_space_tells_what_each_choice_costs_each_layer(project: Path) -> None:
+    found = json.loads(paretune("space", "tiny.yaml", "--json", "--errors").stdout)
+    assert list(found["errors"]) == [layer["name"] for layer in found["layers"]]
+    for layer in found["layers"]:
+        row = found["errors"][layer["name"]]
+        assert row.keys() >= set(layer["precisions"])
+        assert row["fp32"] == 0
+        assert all(0 <= error < 1 for error in row.values())
+        assert any(error > 0 for error in row.values())
+    shown = paretune("space", "tiny.yaml", "--errors").stdout
+    assert "Error of each layer's output" in shown
+
+
 def test_layers_are_narrowed_by_the_config(project: Path) -> None:
     write(
         project,

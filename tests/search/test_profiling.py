@@ -15,7 +15,23 @@ from paretune.search.profiling.measuring import measure_profile
 from paretune.search.profiling.place import Place
 from paretune.search.profiling.probes import probes
 from paretune.search.profiling.profile import Profile, Row, read_profile
-from paretune.spaces import NM, ONNXRUNTIME_CPU, Capabilities, Channel, Precision, Support
+from paretune.spaces import (
+    NM,
+    ONNXRUNTIME_CPU,
+    Block,
+    Capabilities,
+    Channel,
+    Drop,
+    Layer,
+    LowRank,
+    Pattern,
+    Precision,
+    ResidualBlock,
+    Support,
+    Unstructured,
+    build_space,
+    parse_sparsity,
+)
 
 
 class _Device:
@@ -81,6 +97,32 @@ def test_what_is_refused_is_left_out(profile: Profile) -> None:
     refused = [row for row in profile.rows if row.choice == "int8-dynamic"]
     assert refused
     assert all("no DynamicQuantizeLinear here" in row.refused for row in refused)
+
+
+def test_what_is_not_timed_is_as_the_backend_knows_it(profile: Profile) -> None:
+    table, timed = profile.capabilities, {row.choice for row in profile.rows}
+    for (precision, op_type), support in ONNXRUNTIME_CPU.precisions.items():
+        if precision in Precision.OTHERS:
+            assert precision not in timed
+            assert table.of_precision(precision, op_type) is support is Support.STORAGE
+    native = {kind for kind, found in table.sparsities.items() if found is Support.NATIVE}
+    assert native == {Channel, LowRank, Drop}
+    assert table.sparsities.keys() - native == {Unstructured, NM, Block, Pattern}
+
+
+def test_a_search_with_a_profile_is_offered_them(profile: Profile) -> None:
+    conv = Layer("conv", "Conv", (64, 64, 3, 3), 36928, 1000)
+    asked = [Precision("w3"), Precision("palette4")]
+    sparsity = [parse_sparsity(text) for text in ("rank:0.5", "block:0.5", "drop")]
+    block = ResidualBlock("conv", ("conv",))
+    for storage in (True, False):
+        space = build_space(
+            [conv], [], profile.capabilities, asked, sparsity, storage=storage, blocks=[block]
+        )
+        assert space.precisions["conv"] == (Precision.FP32, *(asked if storage else ()))
+        offered = {str(one) for one in space.sparsities["conv"]}
+        assert offered == {"dense", "rank:0.5", *({"block:0.5"} if storage else ())}
+        assert space.blocks == (block,)
 
 
 def test_the_grain_is_where_fewer_channels_are_never_slower(profile: Profile) -> None:

@@ -14,6 +14,14 @@ if TYPE_CHECKING:
 def space(
     config: ConfigArgument,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    errors: Annotated[
+        bool,
+        typer.Option(
+            "--errors",
+            help="Compress every layer under every choice, and show by how much its output changes"
+            " on the calibration data: which layers are sensitive to what, before any trial.",
+        ),
+    ] = False,
 ) -> None:
     """Show the layers, the groups that must agree, the choices, and the size of the space.
 
@@ -23,6 +31,8 @@ def space(
 
         paretune space digits.yaml
 
+        paretune space digits.yaml --errors
+
         paretune space digits.yaml --json | jq .size
     """
     from paretune.search.config import load_config
@@ -31,13 +41,29 @@ def space(
 
     loaded = load_config(config)
     require_writable(loaded.output)
-    _, found = prepare(loaded, load_data(loaded))
+    prepared, found = prepare(loaded, load_data(loaded))
+    errors_found = None
+    if errors:
+        from paretune.search.preparing import compress_choices
+
+        errors_found = compress_choices(prepared, found)
     if as_json:
         import json
 
-        typer.echo(json.dumps(_as_json(found), indent=2))
-    else:
-        _print(found)
+        data = _as_json(found)
+        if errors_found is not None:
+            data["errors"] = {
+                layer: {str(choice): error for choice, error in row.items()}
+                for layer, row in errors_found.items()
+            }
+        typer.echo(json.dumps(data, indent=2))
+        return
+    _print(found)
+    if errors_found is not None:
+        from paretune.search.cli.console import make_console
+        from paretune.search.cli.errors_table import errors_table
+
+        make_console().print(errors_table(errors_found))
 
 
 def _as_json(space: "Space") -> dict[str, Any]:

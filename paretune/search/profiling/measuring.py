@@ -17,7 +17,6 @@ from paretune.search.profiling.profile import Profile, Row
 from paretune.spaces import (
     NM,
     Capabilities,
-    Channel,
     Choice,
     Dense,
     Precision,
@@ -33,7 +32,12 @@ Nearer to 1 may be luck: where memory came to lie shifts the time of a layer of 
 5%, for as long as the model is loaded.
 """
 
+_TIMED = tuple(p for p in Precision.USUAL if p != Precision.FP32)
+"""The others are decoded when the model is loaded, or, as fp32, what these are compared with."""
+
 _SPARSE: tuple[Sparsity, ...] = (Unstructured(0.5), NM(2, 4))
+"""Other zeros take as long as these; fewer channels, lower ranks and dropped blocks are fewer
+operations on any device."""
 
 Told = Callable[[Row, int, int], None]
 """Is told each row, how many there are, and of about how many."""
@@ -61,7 +65,7 @@ def measure_profile(place: Place, tell: Told) -> Profile:
         TransientError: the device went away.
     """
     chosen = probes()
-    total = len(chosen) * (len(Precision.USUAL) + len(_SPARSE)) + len(COUNTS) * len(PRECISIONS)
+    total = len(chosen) * (len(_TIMED) + len(_SPARSE)) + len(COUNTS) * len(PRECISIONS)
     tables: list[Capabilities] = []
     rows: list[Row] = []
     conditions: dict[str, object] = {}
@@ -86,7 +90,7 @@ def capabilities(runtime: str, known: Capabilities, rows: Sequence[Row]) -> Capa
     """What the rows say of the choices that the backend can build.
 
     Native is what surely made a probe faster. What kept or raised the latency is merely stored.
-    What the device refused on all probes is left out.
+    What the device refused on all probes is left out. What is not timed is as the backend knows it.
 
     Args:
         runtime: its name.
@@ -94,15 +98,15 @@ def capabilities(runtime: str, known: Capabilities, rows: Sequence[Row]) -> Capa
         rows: of all probes.
     """
     precisions: dict[tuple[Precision, str], Support] = {}
-    for precision, op_type in known.precisions:
-        if precision == Precision.FP32:
-            precisions[precision, op_type] = Support.NATIVE
+    for (precision, op_type), untimed in known.precisions.items():
+        if precision not in _TIMED:
+            precisions[precision, op_type] = untimed
             continue
         found = [r for r in rows if (r.choice, r.op_type) == (str(precision), op_type)]
         if support := _support(found):
             precisions[precision, op_type] = support
-    # Fewer channels are less work on any device.
-    sparsities: dict[type[Sparsity], Support] = {Channel: Support.NATIVE}
+    timed = {type(sparsity) for sparsity in _SPARSE}
+    sparsities = {kind: known.sparsities[kind] for kind in known.sparsities if kind not in timed}
     for sparsity in _SPARSE:
         if support := _support([row for row in rows if row.choice == str(sparsity)]):
             sparsities[type(sparsity)] = support
@@ -133,6 +137,6 @@ def _measure_choices(
 
 def _choices(prepared: Prepared, op_type: str) -> list[Choice]:
     table = prepared.capabilities
-    offered = [p for p in Precision.USUAL if p != Precision.FP32 and table.of_precision(p, op_type)]
+    offered = [p for p in _TIMED if table.of_precision(p, op_type)]
     sparse = [s for s in _SPARSE if all(layer.fits(s) for layer in prepared.layers)]
     return [Choice(p) for p in offered] + [Choice(Precision.FP32, s) for s in sparse]

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -43,11 +42,6 @@ class Statistics:
     def mean(self, layer: str) -> Matrix:
         """E[x] of the uncut layer's input vectors. See `Moments.mean`."""
         return self.inputs.mean(layer)
-
-    @cached_property
-    def moments(self) -> dict[str, Array]:
-        """Layer name to the mean of the square of each input channel, shape (in,)."""
-        return self.inputs.channel_squares()
 
 
 def calibrate(

@@ -22,14 +22,7 @@ def squared_error(histogram: Histogram, kind: Activations, low: float, high: flo
         kind: of integers.
         low, high: the range that they represent.
     """
-    scale, zero_point = (float(x) for x in kind.parameters(low, high))
-    first, last = ((end - zero_point) * scale for end in (kind.lowest, kind.highest))
-    used = np.flatnonzero(histogram.counts)
-    if not used.size:
-        return 0.0
-    edges = histogram.edges[used[0] : used[-1] + 2]
-    density = histogram.counts[used[0] : used[-1] + 1] / (edges[1] - edges[0])
-    return float(density @ np.diff(_integral(edges, scale, first, last)))
+    return _error(*_bins(histogram), kind, low, high)
 
 
 def least_error_range(histogram: Histogram, kind: Activations) -> tuple[float, float]:
@@ -42,8 +35,9 @@ def least_error_range(histogram: Histogram, kind: Activations) -> tuple[float, f
         histogram: with at least one value.
         kind: of integers.
     """
+    bins = _bins(histogram)
     best = histogram.low, histogram.high
-    least = squared_error(histogram, kind, *best)
+    least = _error(*bins, kind, *best)
     for factors in (_COARSE, _FINE):
         for both in _moves(factors):
             low, high = best
@@ -52,10 +46,25 @@ def least_error_range(histogram: Histogram, kind: Activations) -> tuple[float, f
                     max(low * shrink_low, histogram.low),
                     min(high * shrink_high, histogram.high),
                 )
-                error = squared_error(histogram, kind, *candidate)
+                error = _error(*bins, kind, *candidate)
                 if error < least:
                     best, least = candidate, error
     return best
+
+
+def _bins(histogram: Histogram) -> tuple[Array, Array]:
+    """Edges and densities of the bins from the first to the last that holds a value."""
+    used = np.flatnonzero(histogram.counts)
+    if not used.size:
+        return np.zeros(1), np.zeros(0)
+    edges = histogram.edges[used[0] : used[-1] + 2]
+    return edges, histogram.counts[used[0] : used[-1] + 1] / (edges[1] - edges[0])
+
+
+def _error(edges: Array, density: Array, kind: Activations, low: float, high: float) -> float:
+    scale, zero_point = (float(x) for x in kind.parameters(low, high))
+    first, last = ((end - zero_point) * scale for end in (kind.lowest, kind.highest))
+    return float(density @ np.diff(_integral(edges, scale, first, last)))
 
 
 def _moves(factors: Array) -> Iterable[list[tuple[float, float]]]:
@@ -71,6 +80,11 @@ def _integral(x: Array, scale: float, first: float, last: float) -> Array:
     inside = np.clip(x, first, last)
     steps = np.round(inside / scale)
     # scale³ / 12 from one multiple to the next.
-    rounding: Array = steps * scale**3 / 12 + (inside - steps * scale) ** 3 / 3
-    cut_off: Array = (x - inside) ** 3 / 3
-    return rounding + cut_off
+    between: Array = steps * (scale**3 / 12)
+    return between + (_cube(inside - steps * scale) + _cube(x - inside)) / 3
+
+
+def _cube(x: Array) -> Array:
+    # Ten times as fast as a power.
+    found: Array = x * x * x
+    return found

@@ -75,24 +75,5 @@ def columns_of(layer: WeightedNode, shape: tuple[int, ...]) -> int:
             return shape[0]
 
 
-def layout(layer: WeightedNode, shape: tuple[int, ...]) -> tuple[list[int], list[int]]:
-    """What `to_weight` does, for operators: reshape to the first, transpose by the second, and
-    reshape to `shape`.
-    """
-    match layer.layer.op_type:
-        case "Conv":
-            outputs, inputs, *kernel = shape
-            last = len(shape) - 1
-            return [outputs, *kernel, inputs], [0, last, *range(1, last)]
-        case "ConvTranspose":
-            inputs, outputs, *kernel = shape
-            dims = [layer.group, outputs, *kernel, inputs // layer.group]
-            return dims, [0, len(dims) - 1, *range(1, len(dims) - 1)]
-        case "Gather":
-            return list(shape), [0, 1]
-        case _:
-            return [shape[1], shape[0]], [1, 0]
-
-
 def _groups(layer: WeightedNode, weight: Array) -> int:
     return weight.shape[0] if layer.depthwise else layer.group

@@ -168,16 +168,6 @@ class Moments:
         """E[x²], shape (groups, columns): the diagonal of `moment`, without reading all of it."""
         return self._read(layer, "diagonal")["diagonal"]
 
-    def channel_squares(self) -> dict[str, Array]:
-        """Layer name to E[x²] of each input channel over all kernel positions, shape (in,)."""
-        found = {}
-        for name, layer in self._layers.items():
-            if (unfolding := unfolding_of(layer)) is not None:
-                positions = int(np.prod(unfolding.kernel))
-                each = self.diagonal(name).reshape(unfolding.groups, positions, -1)
-                found[name] = each.mean(axis=1).reshape(-1).astype(np.float32)
-        return found
-
     def _read(self, layer: str, *names: str) -> dict[str, Matrix]:
         """Those of the stored arrays that there are."""
         node = self._layers[layer]

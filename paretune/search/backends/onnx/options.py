@@ -38,7 +38,7 @@ class OnnxOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    calibration: Method = "minmax"
+    calibration: Method = "mse"
     percentile: float = Field(default=99.99, gt=50, le=100)
     solver: Literal["best", "naive"] = "best"
     equalize: bool = False

@@ -8,7 +8,7 @@ from paretune.search.backends.onnx import OnnxBackend, OnnxPrepared
 from paretune.search.backends.onnx.calibration import calibrate
 from paretune.search.backends.onnx.ranges import Method
 from paretune.search.backends.onnx.session import open_session, run
-from tests.models import cnn
+from tests.models import cnn, mlp
 from tests.search.backends.onnx.zoo import images
 
 
@@ -36,10 +36,13 @@ def test_ranges_do_not_depend_on_the_batches(prepared: OnnxPrepared, tmp_path: P
 
 
 @pytest.mark.parametrize("method", ["percentile", "entropy"])
-def test_other_methods_cut_tails(method: Method, prepared: OnnxPrepared, tmp_path: Path) -> None:
+def test_other_methods_cut_tails(method: Method, tmp_path: Path) -> None:
+    features = np.random.default_rng(0).standard_normal((64, 8)).astype(np.float32)
+    batches = [Batch({"x": features})]
+    prepared = OnnxBackend().prepare(mlp(tmp_path / "m.onnx"), batches, tmp_path / "cache", {})
     graph, layers = prepared._parts.graph, list(prepared._parts.layers.values())
-    widest = calibrate(graph, layers, BATCHES, tmp_path).ranges
-    found = calibrate(graph, layers, BATCHES, tmp_path, method, 99.0).ranges
+    widest = calibrate(graph, layers, batches, tmp_path).ranges
+    found = calibrate(graph, layers, batches, tmp_path, method, 99.0).ranges
     assert found.keys() == widest.keys()
     narrower = 0
     for name, (low, high) in found.items():

@@ -22,7 +22,9 @@ from tests.search.backends.onnx.zoo import texts
 
 def prepared_encoder(folder: Path, form: str, *acts: str) -> OnnxPrepared:
     path = encoder(folder / "encoder.onnx", form=form, acts=acts)
-    return OnnxBackend().prepare(path, [texts()], folder / "cache", {"solver": "naive"})
+    return OnnxBackend().prepare(
+        path, [texts()], folder / "cache", {"calibration": "minmax", "solver": "naive"}
+    )
 
 
 def masked(count: int) -> Batch:

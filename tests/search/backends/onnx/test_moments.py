@@ -142,8 +142,8 @@ def test_moments_of_a_convolution_are_those_of_its_windows(tmp_path: Path) -> No
         expected = np.array(vectors).T @ np.array(vectors) / len(vectors)
         np.testing.assert_allclose(statistics.moment("layer")[group], expected, rtol=1e-6)
         np.testing.assert_allclose(statistics.mean("layer")[group], np.mean(vectors, axis=0))
-    squares = np.einsum("gcc->gc", statistics.moment("layer")).reshape(2, 6, 2).mean(axis=1)
-    np.testing.assert_allclose(statistics.moments["layer"], squares.reshape(-1), rtol=1e-6)
+    diagonal = np.einsum("gcc->gc", statistics.moment("layer"))
+    np.testing.assert_array_equal(statistics.inputs.diagonal("layer"), diagonal)
 
 
 def test_windows_that_overlap_in_the_output_do_not_matter(tmp_path: Path) -> None:
@@ -176,7 +176,6 @@ def test_gather_multiplies_nothing(tmp_path: Path) -> None:
     statistics = prepared._parts.statistics
     np.testing.assert_array_equal(statistics.moment("embed"), np.eye(8)[None])
     np.testing.assert_array_equal(statistics.mean("embed"), np.zeros((1, 8)))
-    assert "embed" not in statistics.moments
 
 
 def test_chunks_make_no_difference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

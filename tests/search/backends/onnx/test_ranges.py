@@ -108,7 +108,7 @@ def test_least_error_against_every_range(name: str, kind: Activations) -> None:
     found = least_error_range(histogram, kind)
     assert histogram.low <= found[0] <= found[1] <= histogram.high
     error = squared_error(histogram, kind, *found)
-    shares = np.linspace(0, 1, 26)
+    shares = np.linspace(0, 1, 16)
     best = min(
         squared_error(histogram, kind, histogram.low * a, histogram.high * b)
         for a, b in product(shares, shares)

@@ -5,7 +5,7 @@ from functools import cache
 from typing import cast
 
 from paretune.errors import UserError
-from paretune.plugins import find_plugins, load_plugin
+from paretune.plugins import load_plugin, load_plugins
 from paretune.search.backends.onnx.techniques.technique import (
     Format,
     Place,
@@ -60,7 +60,7 @@ def zeros_of(sparsity: Sparsity) -> Zeros:
 @cache
 def formats() -> Mapping[Precision, Format]:
     """All installed ones."""
-    found = {name: _load(name) for name in find_plugins(TECHNIQUES)}
+    found = {name: one() for name, one in load_plugins(TECHNIQUES).items()}
     return {Precision(name): cast(Format, x) for name, x in found.items() if hasattr(x, "grid")}
 
 

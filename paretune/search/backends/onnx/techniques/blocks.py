@@ -13,13 +13,11 @@ from paretune.search.backends.onnx.solvers.grid import Grid
 from paretune.search.backends.onnx.solvers.problem import Matrix, Problem
 from paretune.search.backends.onnx.solvers.uniform import UniformGrid
 from paretune.search.backends.onnx.techniques.decoding import (
+    arranged,
     block_size,
     blocks_of,
     decoded,
-    decoding_size,
     decoding_tensors,
-    in_blocks,
-    read_decoded,
 )
 from paretune.search.backends.onnx.techniques.grids import block_grid
 from paretune.search.backends.onnx.techniques.technique import (
@@ -72,12 +70,9 @@ class Blocks:
                 tensor(_packed(codes[0], self.bits), name),
                 tensor(scale.reshape(-1), f"{name}/scale"),
             ]
-        block = block_size(codes.shape[2])
-        stored = in_blocks(source.layer, codes.astype(np.int8), source.weight.shape, block)
-        return [
-            tensor(stored.astype(ml_dtypes.int4) if self.bits == 4 else stored, name),
-            *decoding_tensors(source, grid.scale),
-        ]
+        stored, wide = arranged(source.layer, codes, grid.scale, source.weight.shape)
+        kind = ml_dtypes.int4 if self.bits == 4 else np.int8
+        return [tensor(stored.astype(kind), name), *decoding_tensors(source, wide)]
 
     def emit(self, place: Place) -> None:
         """`MatMulNBits`, or a decoder and the layer's own node."""
@@ -108,8 +103,16 @@ class Blocks:
                 return None
             shape = (values["K"], values["N"])
             return Stored(shape, lambda: _unpacked(view.array(node.input[1]), values) != 0)
+        kinds, name = view.chain(layer, node)
         kind = TensorProto.INT4 if self.bits == 4 else TensorProto.INT8
-        return read_decoded(view, layer, node, ["Cast"], kind)
+        if (
+            node.op_type != layer.layer.op_type
+            or kinds != ["Reshape", "Mul", "Cast"]
+            or view.tensors[name].data_type != kind
+        ):
+            return None
+        shape = tuple(view.array(f"{layer.stem}weight/shape").tolist())
+        return Stored(shape, lambda: view.array(name).astype(np.int8).reshape(shape) != 0)
 
     def size(self, layer: WeightedNode, shape: tuple[int, ...]) -> int:
         """Whole blocks, and 4 bytes a scale."""
@@ -118,7 +121,7 @@ class Blocks:
             blocks = shape[1] * -(-shape[0] // BLOCK)
             return blocks * (BLOCK * self.bits // 8 + 4)
         scales = weights // block_size(columns_of(layer, shape))
-        return -(-weights * self.bits // 8) + 4 * scales + decoding_size(layer, shape)
+        return -(-weights * self.bits // 8) + 4 * scales + 8 * len(shape)
 
 
 class W8(Blocks):

@@ -4,21 +4,13 @@ ONNX Runtime computes what depends on constants alone when it loads a model. It 
 `DequantizeLinear`, which it computes at every run: measured, a ResNet-8 twice as slow.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
-from onnx import NodeProto, TensorProto
+from onnx import TensorProto
 
 from paretune.search.backends.onnx.graph import Array
 from paretune.search.backends.onnx.layers import WeightedNode
-from paretune.search.backends.onnx.matrices import columns_of, layout, to_matrix, to_weight
-from paretune.search.backends.onnx.techniques.technique import (
-    Place,
-    Source,
-    Stored,
-    View,
-    tensor,
-)
+from paretune.search.backends.onnx.matrices import to_weight
+from paretune.search.backends.onnx.techniques.technique import Place, Source, tensor
 
 
 def block_size(columns: int) -> int:
@@ -38,69 +30,37 @@ def blocks_of(layer: WeightedNode, columns: int, block: int) -> Array:
     return found
 
 
-def in_blocks(layer: WeightedNode, matrix: Array, shape: tuple[int, ...], block: int) -> Array:
-    """A matrix as it is stored: shape (groups · rows, blocks, block)."""
-    if layer.layer.op_type == "Conv":
-        matrix = to_weight(layer, matrix, shape)
-    rows = matrix.size // columns_of(layer, shape)
-    return matrix.reshape(rows, -1, block)
+def arranged(
+    layer: WeightedNode, codes: Array, scale: Array, shape: tuple[int, ...]
+) -> tuple[Array, Array]:
+    """Codes in the order of the weight, and float32 scales, each of shape (four numbers), such that
+    they can be multiplied.
+
+    Args:
+        codes: shape (groups, rows, columns).
+        scale: of the blocks of columns that `blocks_of` tells, shape (groups, rows, blocks).
+        shape: of the weight.
+    """
+    groups, rows, blocks = scale.shape
+    block, wide = codes.shape[2] // blocks, scale[..., None].astype(np.float32)
+    view = (groups, rows, blocks, block)
+    if layer.in_axis == 0:
+        view, wide = (groups, blocks, block, rows), wide.transpose(0, 2, 3, 1)
+    return to_weight(layer, codes, shape).reshape(view), wide
 
 
 def decoding_tensors(source: Source, scale: Array) -> list[TensorProto]:
-    """Scales and shapes for `decoded`.
-
-    Args:
-        scale: shape (groups, rows, blocks).
-    """
-    name = source.name
-    shapes = {"shape": list(source.weight.shape)}
-    if source.layer.layer.op_type == "ConvTranspose":
-        shapes["dims"], _ = layout(source.layer, source.weight.shape)
-    return [
-        tensor(scale.astype(np.float32).reshape(-1, scale.shape[2], 1), f"{name}/scale"),
-        *(tensor(np.array(dims, np.int64), f"{name}/{key}") for key, dims in shapes.items()),
-    ]
+    """Scales and the weight's shape for `decoded`."""
+    name, shape = source.name, np.array(source.weight.shape, np.int64)
+    return [tensor(scale, f"{name}/scale"), tensor(shape, f"{name}/shape")]
 
 
 def decoded(place: Place, levels: str) -> str:
-    """Add nodes that scale and arrange `levels`, floats as `in_blocks` has them.
+    """Add nodes that scale `levels`, floats as `arranged` has them.
 
     Returns:
         The name of the float weight.
     """
     name = place.weight
-    wide = place.node("Mul", [levels, f"{name}/scale"], f"{name}/scaled")
-    if place.layer.layer.op_type == "ConvTranspose":
-        _, order = layout(place.layer, place.shape)
-        wide = place.node("Reshape", [wide, f"{name}/dims"], f"{name}/matrix")
-        wide = place.node("Transpose", [wide], f"{name}/turned", perm=order)
-    return place.node("Reshape", [wide, f"{name}/shape"], f"{name}/decoded")
-
-
-def read_decoded(
-    view: View, layer: WeightedNode, node: NodeProto, chain: Sequence[str], kind: int
-) -> Stored | None:
-    """What `decoded` decodes, if its levels come from a constant of type `kind` through `chain`."""
-    if node.op_type != layer.layer.op_type:
-        return None
-    turned = ["Transpose", "Reshape"] if layer.layer.op_type == "ConvTranspose" else []
-    kinds, name = view.chain(layer, node)
-    if kinds != ["Reshape", *turned, "Mul", *chain] or view.tensors[name].data_type != kind:
-        return None
-    shape = tuple(view.array(f"{layer.stem}weight/shape").tolist())
-
-    def nonzero() -> Array:
-        codes = view.array(name).astype(np.int8)
-        if layer.layer.op_type != "Conv":
-            matrix = codes.reshape(to_matrix(layer, np.empty(shape)).shape)
-            codes = to_weight(layer, matrix, shape)
-        found: Array = codes.reshape(shape) != 0
-        return found
-
-    return Stored(shape, nonzero)
-
-
-def decoding_size(layer: WeightedNode, shape: tuple[int, ...]) -> int:
-    """Bytes of the shapes that `decoding_tensors` adds."""
-    dims = layout(layer, shape)[0] if layer.layer.op_type == "ConvTranspose" else []
-    return 8 * (len(dims) + len(shape))
+    scaled = place.node("Mul", [levels, f"{name}/scale"], f"{name}/scaled")
+    return place.node("Reshape", [scaled, f"{name}/shape"], f"{name}/decoded")

@@ -1,14 +1,14 @@
 """`w3`, `w2`, `ternary` and `binary`: few levels times a scale, decoded once, at load."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import numpy as np
 from onnx import NodeProto, TensorProto
 
 from paretune.search.backends.onnx.layers import WeightedNode
-from paretune.search.backends.onnx.matrices import columns_of, to_weight
+from paretune.search.backends.onnx.matrices import columns_of
 from paretune.search.backends.onnx.solvers.grid import Grid
 from paretune.search.backends.onnx.solvers.problem import Matrix, Problem
 from paretune.search.backends.onnx.solvers.signs import fit_signs
@@ -19,7 +19,13 @@ from paretune.search.backends.onnx.techniques.coded import (
     coded_tensors,
     read_coded,
 )
-from paretune.search.backends.onnx.techniques.decoding import block_size, blocks_of
+from paretune.search.backends.onnx.techniques.decoding import (
+    arranged,
+    block_size,
+    blocks_of,
+    decoded,
+    decoding_tensors,
+)
 from paretune.search.backends.onnx.techniques.grids import block_grid
 from paretune.search.backends.onnx.techniques.technique import (
     LAYERS,
@@ -37,7 +43,7 @@ class Levels(ABC):
 
     supports: Mapping[str, Support] = dict.fromkeys(LAYERS, Support.STORAGE)
 
-    def __init__(self, levels: range) -> None:
+    def __init__(self, levels: Sequence[float]) -> None:
         self.table = np.array(levels, np.float32)
 
     @abstractmethod
@@ -51,28 +57,22 @@ class Levels(ABC):
     def store(self, source: Source, grid: Grid | None, found: Matrix) -> list[TensorProto]:
         """Codes, levels, scales and shapes."""
         assert isinstance(grid, ScaledGrid)
-        layer, name, shape = source.layer, source.name, source.weight.shape
+        name = source.name
         codes = grid.codes(found)
         if isinstance(grid, UniformGrid):
             codes = codes - grid.low
-        groups, rows, blocks = grid.scale.shape
-        block, scale = codes.shape[2] // blocks, grid.scale[..., None]
-        view = [groups, rows, blocks, block]
-        if layer.in_axis == 0:
-            view, scale = [groups, blocks, block, rows], scale.transpose(0, 2, 3, 1)
+        stored, scale = arranged(source.layer, codes, grid.scale, source.weight.shape)
         return [
-            *coded_tensors(to_weight(layer, codes, shape), self.table, name),
-            tensor(np.array(view, np.int64), f"{name}/view"),
-            tensor(scale.astype(np.float32), f"{name}/scale"),
-            tensor(np.array(shape, np.int64), f"{name}/shape"),
+            *coded_tensors(stored, self.table, name),
+            tensor(np.array(stored.shape, np.int64), f"{name}/view"),
+            *decoding_tensors(source, scale),
         ]
 
     def emit(self, place: Place) -> None:
         """A decoder, and the layer's own node."""
         name, values = place.weight, coded(place, len(self.table))
         blocks = place.node("Reshape", [values, f"{name}/view"], f"{name}/blocks")
-        scaled = place.node("Mul", [blocks, f"{name}/scale"], f"{name}/scaled")
-        place.own(place.node("Reshape", [scaled, f"{name}/shape"], f"{name}/decoded"))
+        place.own(decoded(place, blocks))
 
     def read(self, view: View, layer: WeightedNode, node: NodeProto) -> Stored | None:
         """A table of these levels, with scales."""
