@@ -179,7 +179,7 @@ def data_of(name: str) -> Batch:
 
 
 def prepare(name: str, folder: Path, **options: Any) -> OnnxPrepared:
-    """A prepared member of the zoo; ranges are the quickest to find unless `options` say otherwise."""
+    """A prepared member of the zoo, with the quickest ranges unless `options` name others."""
     folder.mkdir(parents=True, exist_ok=True)
     path = ZOO[name](folder / f"{name}.onnx")
     chosen = {"calibration": "minmax", **options}
