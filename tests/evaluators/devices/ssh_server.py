@@ -141,10 +141,19 @@ class SshServer:
         )
         # Greetings come before what is asked for.
         process.stdout.write(b"Welcome to this board!\n")
-        await process.redirect(stdout=child.stdout, stderr=child.stderr)
+        assert child.stdout is not None
+        assert child.stderr is not None
+        passing = [
+            asyncio.create_task(_pass_on(child.stdout, process.stdout)),
+            asyncio.create_task(_pass_on(child.stderr, process.stderr)),
+        ]
         feeding = asyncio.create_task(self._feed(process, child))
         self._running.append((child, feeding))
-        process.exit(await child.wait())
+        status = await child.wait()
+        # Like a real server, which hangs up when all has been passed on; what a child of the child
+        # may still say is not waited for without end.
+        await asyncio.wait(passing, timeout=2.0)
+        process.exit(status)
 
     async def _feed(
         self, process: asyncssh.SSHServerProcess[bytes], child: asyncio.subprocess.Process
@@ -156,3 +165,10 @@ class SshServer:
                 await child.stdin.drain()
         if self.notices:
             child.stdin.close()
+
+
+async def _pass_on(source: asyncio.StreamReader, target: "asyncssh.SSHWriter[bytes]") -> None:
+    with suppress(asyncssh.Error, OSError):
+        while part := await source.read(1 << 16):
+            target.write(part)
+            await target.drain()
