@@ -100,12 +100,15 @@ class SearchSection(Section):
             200 if neither `trials` nor `time` is given.
         time: seconds that the study takes in all, confirming its front included.
         seed: of the sampler.
+        racing: measure accuracy on growing parts of the `search` split, and stop a trial as soon as
+            it is surely off the front; False measures everything in any case.
     """
 
-    sampler: str = "nsga2"
+    sampler: str = "guided"
     trials: Annotated[StrictInt, Field(gt=0)] | None = None
     time: Seconds | None = None
     seed: Annotated[StrictInt, Field(ge=0)] = 0
+    racing: StrictBool = True
 
     @model_validator(mode="before")
     @classmethod

@@ -21,6 +21,7 @@ from optuna.trial import FrozenTrial, TrialState
 from paretune.errors import UserError
 from paretune.names import nearest
 from paretune.plugins import find_plugins, load_plugin
+from paretune.search.guided import GuidedSampler
 
 SAMPLERS = "paretune.samplers"
 
@@ -39,6 +40,7 @@ class _BruteForce(BruteForceSampler):
 
 
 _BUILT_IN: dict[str, Callable[[int], BaseSampler]] = {
+    "guided": lambda seed: GuidedSampler(seed=seed),
     "nsga2": lambda seed: NSGAIISampler(seed=seed),
     "nsga3": lambda seed: NSGAIIISampler(seed=seed),
     "tpe": lambda seed: TPESampler(seed=seed, multivariate=True),

@@ -12,6 +12,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from paretune.errors import UserError
+from paretune.evaluators import Measurement
 from paretune.search.constraint import Constraint
 from paretune.search.proposer import Proposer
 from paretune.search.samplers import check_sampler, make_sampler, sampler_names
@@ -19,7 +20,7 @@ from paretune.search.trial import Trial, TrialStatus
 from paretune.spaces import Policy, Precision
 from tests.search.fake import figures, make_info, make_space
 
-NAMES = ["nsga2", "nsga3", "tpe", "gp", "random", "qmc", "brute"]
+NAMES = ["guided", "nsga2", "nsga3", "tpe", "gp", "random", "qmc", "brute"]
 
 
 class Witness(RandomSampler):
@@ -123,6 +124,30 @@ def test_infeasible_and_failed_trials_reach_the_sampler() -> None:
         assert witness.told[-1][1:] == (state, None)
         broken = proposal.pending.study.trials[-1].constraints
         assert any(value > 0 for value in broken.values()) == (state is TrialState.PRUNED)
+
+
+@pytest.mark.parametrize("name", ["nsga2", "random"])
+def test_a_constraint_broken_early_reaches_the_sampler(name: str) -> None:
+    space, info = make_space(), make_info((Constraint("accuracy", ">=", 0.9),))
+    proposer = Proposer(space, info, make_sampler(name, 0))
+    fp32 = complete(space.uniform(Precision.FP32))
+    proposer.tell(proposer.ask_for(fp32.policy), fp32)
+    proposal = proposer.ask_for(space.uniform(Precision.W4))
+    low = {"accuracy": Measurement(0.75)}
+    broken = Trial(1, TrialStatus.INFEASIBLE, proposal.policy, low, reason="accuracy at most 0.8")
+    proposer.tell(proposal, broken)
+    told = proposal.pending.study.trials[-1]
+    assert told.constraints == {"accuracy >= 0.9": pytest.approx(0.15)}
+    # Genetic samplers breed from complete trials only.
+    if name == "nsga2":
+        assert told.state is TrialState.COMPLETE
+        assert told.values == [0.75, fp32.measurements["latency_ms"].value]
+    else:
+        assert told.state is TrialState.PRUNED
+    again = Proposer(space, info, make_sampler(name, 0))
+    noted = {0: {}, 1: {f"constraints:{name}": v for name, v in told.constraints.items()}}
+    again.resume([fp32, broken], noted)
+    assert again.ask().pending.study.trials[1].constraints == told.constraints
 
 
 def test_a_given_policy_is_what_the_sampler_sees() -> None:

@@ -24,9 +24,15 @@ def search(
     ] = None,
     sampler: Annotated[
         str | None,
-        typer.Option(help="nsga2, nsga3, tpe, gp, random, qmc, brute, or a plugin's."),
+        typer.Option(help="guided, nsga2, nsga3, tpe, gp, random, qmc, brute, or a plugin's."),
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Of the sampler.")] = None,
+    racing: Annotated[
+        bool | None,
+        typer.Option(
+            help="Stop trials as soon as a part of the data shows that they are off the front."
+        ),
+    ] = None,
     output: Annotated[
         str | None, typer.Option(metavar="FOLDER", help="The study's folder.")
     ] = None,
@@ -61,6 +67,7 @@ def search(
         trials=trials,
         sampler=sampler,
         seed=seed,
+        racing=racing,
         output=output,
         no_mlflow=no_mlflow,
     )

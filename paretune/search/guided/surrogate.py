@@ -1,0 +1,191 @@
+"""The surrogate: a Gaussian process over policies, from a few hundred trials in milliseconds.
+
+The prior is a sum: effects of options and of pairs of neighbouring knobs, shared by all layers and
+special to each (`features`); a product of any two knobs; and what depends on all of them at once.
+The first part is linear in known columns, so that a draw of it is a table for each layer, which
+dynamic programming can minimize exactly (`chain`). Variances follow from the marginal likelihood,
+group by group (MacKay, Neural Computation 4:415, 1992), shrunk towards those of their siblings.
+"""
+
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cho_solve, cholesky, solve_triangular
+
+from paretune.search.guided.features import Features
+from paretune.search.guided.kernel import Kernel, Variances
+from paretune.search.guided.learning import learn, noise_levels, start
+from paretune.search.guided.structure import Structure
+from paretune.search.guided.warp import Shape, Warp
+
+Indices = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+TRIED: tuple[tuple[Shape, bool], ...] = (
+    ("plain", False),
+    ("root", False),
+    ("logarithm", False),
+    ("logit", False),
+    ("ceiling", True),
+)
+"""Warps, and whether the noise grows with the values: what is near a ceiling is told badly."""
+
+SIBLINGS = (0.3, 2.0)
+"""How much layers may differ: a few strange ones, or all of a kind."""
+
+CHOOSE, LEARN = 150, 300
+"""Trials that the warp is chosen by, and variances learned from; the posterior takes all."""
+
+
+class Surrogate:
+    """One objective, as the trials tell it. Build it with `fit`.
+
+    Attributes:
+        warp: the scale that it works on.
+        kernel: the prior.
+    """
+
+    def __init__(self, kernel: Kernel, warp: Warp, x: Indices, y: Floats, relative: bool) -> None:
+        self.kernel = kernel
+        self.warp = warp
+        self.relative = relative
+        self._phi = kernel.features(x)
+        self._y, self._z = y, warp(y)
+        self._levels = noise_levels(self._z, relative)
+        gram = kernel(self._phi, self._phi)
+        gram[np.diag_indices_from(gram)] += kernel.variances.noise * self._levels
+        self._factor: Floats = cholesky(gram, lower=True)
+        self._alpha: Floats = cho_solve((self._factor, True), self._z)
+
+    @staticmethod
+    def fit(
+        structure: Structure, x: Indices, y: Floats, before: "Surrogate | None" = None
+    ) -> "Surrogate":
+        """Learn from trials.
+
+        Args:
+            x: option indices, shape (trials, knobs).
+            y: shape (trials,).
+            before: fitted to nearly the same trials; its variances and its warp are improved on.
+        """
+        if before is None:
+            few = _some(len(x), CHOOSE)
+            tried: list[tuple[float, int, Surrogate]] = []
+            for (shape, relative), siblings in product(TRIED, SIBLINGS):
+                warp = Warp.of(y, shape)
+                plain = Features(structure)
+                first = _fitted(plain, start(plain, siblings), warp, x[few], y[few], relative, 4)
+                features = Features(structure, first.profiles())
+                begin = start(features, siblings)
+                found = _fitted(features, begin, warp, x[few], y[few], relative, 6)
+                tried.append((found.foresight(), -len(tried), found))
+            before = max(tried, key=lambda one: one[:2])[2]
+        warp = Warp.of(y, before.warp.shape)
+        features = Features(structure, before.profiles())
+        some, variances = _some(len(x), LEARN), before.kernel.variances
+        learned = _fitted(features, variances, warp, x[some], y[some], before.relative, 2)
+        if len(some) == len(x):
+            return learned
+        return Surrogate(learned.kernel, warp, x, y, before.relative)
+
+    def foresight(self) -> float:
+        """How well each trial is told by all others: the sum of log densities, up to a constant.
+
+        Leave-one-out predictions in closed form (Rasmussen and Williams, GPML, 2006, 5.4.2).
+        """
+        inverse = cho_solve((self._factor, True), np.eye(len(self._z)))
+        precision = np.diag(inverse)
+        densities = 0.5 * (np.log(precision) - self._alpha**2 / precision)
+        return float((densities + np.log(self.warp.slope(self._y))).sum())
+
+    def profiles(self) -> dict[int, Floats]:
+        """Of each kind of knob, the mean effects of its options; the largest is 1.
+
+        A kind whose options do nothing has no profile.
+        """
+        features, structure = self.kernel.features, self.kernel.features.structure
+        weights = features.scale * self.kernel.column * (self._phi.T @ self._alpha)
+        found = {}
+        for kind, shared in features.shared.items():
+            knobs = [k for k, other in enumerate(structure.kinds) if other == kind]
+            options = np.arange(structure.sizes[knobs[0]])
+            effects = weights[shared + options]
+            effects += np.mean([weights[features.own[k] + options] for k in knobs], axis=0)
+            if kind in features.profiles:
+                strength = np.mean([weights[features.strengths[k]] for k in knobs])
+                effects += strength * features.profiles[kind]
+            effects -= effects[0]
+            if largest := np.abs(effects).max():
+                found[kind] = effects / largest
+        return found
+
+    def posterior(self, x: Indices) -> tuple[Floats, Floats]:
+        """What is known of policies, without the noise of observing them.
+
+        Args:
+            x: option indices, shape (policies, knobs).
+
+        Returns:
+            mean, shape (policies,), and joint covariance, shape (policies, policies), in the units
+            of `y`; to first order, where the warp is bent.
+        """
+        mean, covariance = self.warped_posterior(x)
+        level = self.warp.back(mean)
+        stretch = 1 / self.warp.slope(level)
+        return level, covariance * np.outer(stretch, stretch)
+
+    def warped_posterior(self, x: Indices) -> tuple[Floats, Floats]:
+        """The same on the warped scale, where it is Gaussian."""
+        phi = self.kernel.features(x)
+        cross = self.kernel(self._phi, phi)
+        half = solve_triangular(self._factor, cross, lower=True)
+        return cross.T @ self._alpha, self.kernel(phi, phi) - half.T @ half
+
+    def spread(self, x: Indices) -> tuple[Floats, Floats]:
+        """Mean and deviation of each policy on the warped scale; cheaper than all covariances."""
+        phi = self.kernel.features(x)
+        cross = self.kernel(self._phi, phi)
+        half = solve_triangular(self._factor, cross, lower=True)
+        left = self.kernel.level(phi) - (half**2).sum(axis=0)
+        return cross.T @ self._alpha, np.sqrt(np.maximum(left, 1e-12))
+
+    def weights(self, count: int, rng: np.random.Generator) -> Floats:
+        """The posterior mean of the columns' weights, then draws of them, on the warped scale.
+
+        By pathwise conditioning (Wilson et al., JMLR 22:105, 2021).
+
+        Returns:
+            shape (1 + count, columns).
+        """
+        v, features = self.kernel.variances, self.kernel.features
+        column = self.kernel.column
+        mean = column * (self._phi.T @ self._alpha)
+        prior = rng.standard_normal((count, features.count)) * np.sqrt(column)
+        products, whole = self.kernel.others(self._phi, self._phi)
+        rest = v.constant + v.products * products + v.whole * whole
+        rest[np.diag_indices_from(rest)] += v.noise * self._levels
+        root = cholesky(rest, lower=True)
+        told = prior @ self._phi.T + rng.standard_normal((count, len(root))) @ root.T
+        left = cho_solve((self._factor, True), (self._z - told).T)
+        draws = prior + column * (self._phi.T @ left).T
+        return np.vstack([mean, draws])
+
+
+def _some(count: int, most: int) -> Indices:
+    """At most `most` of `count` rows, evenly spread."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.int64))
+
+
+def _fitted(
+    features: Features,
+    variances: Variances,
+    warp: Warp,
+    x: Indices,
+    y: Floats,
+    relative: bool,
+    rounds: int,
+) -> Surrogate:
+    z = warp(y)
+    learned = learn(features, features(x), z, noise_levels(z, relative), variances, rounds)
+    return Surrogate(Kernel(features, learned), warp, x, y, relative)
