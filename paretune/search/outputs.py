@@ -20,8 +20,9 @@ Writer = Callable[[StudyInfo, Sequence[Trial], Path], None]
 def write_outputs(info: StudyInfo, trials: Sequence[Trial], folder: Path) -> list[Path]:
     """Write figures, `front.csv`, `front.parquet`, `trials.parquet` and `config.yaml`.
 
-    With several devices, each has its own `front-DEVICE.html`, `.png` and `.csv`. Each file is
-    written whole or not at all.
+    `explain.html` tells what was learned. With several devices, each has its own
+    `front-DEVICE.html`, `.png` and `.csv`, and `explain-DEVICE.html`. Each file is written whole or
+    not at all.
 
     Raises:
         OSError: the folder cannot be written.
@@ -42,6 +43,13 @@ def _front_html(info: StudyInfo, trials: Sequence[Trial], path: Path) -> None:
     from paretune.search.figures import front_html
 
     path.write_text(front_html(info, trials), encoding="utf-8")
+
+
+def _explain_html(info: StudyInfo, trials: Sequence[Trial], path: Path) -> None:
+    from paretune.search.explaining import explain
+    from paretune.search.figures import explain_html
+
+    path.write_text(explain_html(explain(info, trials)), encoding="utf-8")
 
 
 def _front_png(info: StudyInfo, trials: Sequence[Trial], path: Path) -> None:
@@ -81,6 +89,7 @@ OUTPUTS: dict[str, Writer] = {
     "front.parquet": _front_parquet,
     "trials.parquet": _trials_parquet,
     "config.yaml": _config_yaml,
+    "explain.html": _explain_html,
 }
 """File name to what writes it."""
 
@@ -88,5 +97,6 @@ DEVICE_OUTPUTS: dict[str, Writer] = {
     "front-{device}.html": _front_html,
     "front-{device}.png": _front_png,
     "front-{device}.csv": _front_csv,
+    "explain-{device}.html": _explain_html,
 }
 """The same for every device of several."""

@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 
 from paretune.errors import ParetuneError, UserError
 from paretune.search.cli.device import device
+from paretune.search.cli.explain import explain
 from paretune.search.cli.front import front
 from paretune.search.cli.measure import measure
 from paretune.search.cli.pick import pick
@@ -54,12 +55,15 @@ A typical evening and morning:
 
     paretune front digits.yaml
 
+    paretune explain digits.yaml
+
     paretune pick digits.yaml --max-drop 0.01 --minimize latency_ms
 """,
 )
 app.command()(search)
 app.command()(space)
 app.command()(front)
+app.command()(explain)
 app.command()(pick)
 app.command()(sync)
 app.command()(measure)
