@@ -1,0 +1,1 @@
+"""Exhaustively measured tables: every policy of a space of a real model."""
