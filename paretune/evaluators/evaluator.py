@@ -12,6 +12,7 @@ from paretune.evaluators.devices.device import Device
 from paretune.evaluators.measurement import Measurement
 from paretune.evaluators.measuring.job import Setup
 from paretune.evaluators.metric import Metric
+from paretune.evaluators.part import Part
 
 SplitName = Literal["search", "test"]
 
@@ -78,6 +79,23 @@ class Evaluator(Protocol):
 
     def close(self) -> None:
         """Release processes and files. Called once."""
+        ...
+
+
+class PartEvaluator(Evaluator, Protocol):
+    """An evaluator of metrics that are `sampled`: a search may ask for them part by part."""
+
+    def measure(
+        self,
+        artifact: Artifact,
+        metrics: Sequence[Metric],
+        split: SplitName,
+        part: Part | None = None,
+    ) -> Mapping[str, Measurement]:
+        """As `Evaluator.measure`, but with a `part` on no more samples than it says.
+
+        The measurements' `samples` then hold `count`, `of` and `best`.
+        """
         ...
 
 

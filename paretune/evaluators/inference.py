@@ -11,7 +11,7 @@ import numpy as np
 from paretune.errors import Infeasible
 from paretune.evaluators.data import Array, Batch
 from paretune.evaluators.runtimes.onnxruntime import OnnxRuntime
-from paretune.evaluators.runtimes.runtime import Runtime
+from paretune.evaluators.runtimes.runtime import Model, Runtime
 
 
 def default_threads() -> int:
@@ -41,17 +41,21 @@ def run_batches(
         InferenceError: the runtime cannot load or run the model.
     """
     count = threads or default_threads()
-    model = (runtime or OnnxRuntime()).load(path, count)
-    if count == 1:
+    yield from run_model((runtime or OnnxRuntime()).load(path, count), batches, count)
+
+
+def run_model(model: Model, batches: Iterable[Batch], threads: int) -> Iterator[dict[str, Array]]:
+    """The same for a model that was loaded for so many threads."""
+    if threads == 1:
         for batch in batches:
             yield model.run(batch.inputs)
         return
-    with ThreadPoolExecutor(count) as pool:
+    with ThreadPoolExecutor(threads) as pool:
         running: deque[Future[dict[str, Array]]] = deque()
         for batch in batches:
             running.append(pool.submit(model.run, batch.inputs))
             # One more than can run, so that no core idles; not all, or all outputs would pile up.
-            if len(running) > count:
+            if len(running) > threads:
                 yield running.popleft().result()
         while running:
             yield running.popleft().result()

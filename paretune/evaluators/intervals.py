@@ -26,7 +26,7 @@ def mean_interval(scores: Scores, *, shares: bool = True) -> Interval | None:
     """
     if shares and np.isin(scores, (0.0, 1.0)).all():
         return wilson(int(scores.sum()), len(scores))
-    return _student(scores)
+    return student(scores)
 
 
 def difference_interval(first: Scores, second: Scores) -> Interval | None:
@@ -43,7 +43,7 @@ def difference_interval(first: Scores, second: Scores) -> Interval | None:
         gained = int(((first == 1) & (second == 0)).sum())
         lost = int(((first == 0) & (second == 1)).sum())
         return paired_shares(gained, lost, len(first))
-    return _student(first - second)
+    return student(first - second)
 
 
 def wilson(hits: int, samples: int) -> Interval:
@@ -91,7 +91,8 @@ def student_quantile(freedom: int) -> float:
     return Z + sum(term / float(freedom ** (k + 1)) for k, term in enumerate(terms))
 
 
-def _student(scores: Scores) -> Interval | None:
+def student(scores: Scores) -> Interval | None:
+    """Student's interval of the mean, or None for fewer than two scores."""
     samples = len(scores)
     if samples < 2:
         return None

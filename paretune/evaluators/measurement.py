@@ -17,6 +17,8 @@ class Measurement:
         conditions: what the value depends on besides the artifact (host, threads, batch size,
             runtime version, ...), JSON values only. Values taken under different conditions are
             never compared, so what differs from one artifact to the next belongs into `samples`.
+            What was measured in parts also has `of`, the samples of the split, there, and `best`:
+            what the value on the whole split is at best, whatever the other samples give.
         flags: what makes the value doubtful, such as `disturbed`.
     """
 
@@ -30,6 +32,21 @@ class Measurement:
     def __post_init__(self) -> None:
         if not math.isfinite(self.value):
             raise ValueError(f"a measurement must be finite, but got {self.value}")
+
+    @property
+    def in_parts(self) -> bool:
+        """Whether it was measured in parts, of which more may follow."""
+        return "of" in self.samples
+
+    @property
+    def partial(self) -> bool:
+        """Whether it is an estimate from some of the split's samples."""
+        return bool(self.samples.get("count", 0) < self.samples.get("of", 0))
+
+    @property
+    def best(self) -> float | None:
+        """The best that the value on the whole split can be; None where there is no limit."""
+        return self.samples.get("best") if self.partial else self.value
 
     def to_dict(self) -> dict[str, Any]:
         data: dict[str, Any] = {"value": self.value}

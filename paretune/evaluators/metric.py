@@ -17,6 +17,8 @@ class Metric:
         description: one line for `--help`, tables and the MLflow UI.
         per_device: whether it tells of a device and not only of the model's answers or file; set
             for what a plugin that is `per_device` measures.
+        sampled: whether it is a mean over samples that can be measured in parts; the `measure` of
+            its evaluator then also takes a `part`.
     """
 
     name: str
@@ -24,6 +26,7 @@ class Metric:
     direction: Direction
     description: str
     per_device: bool = False
+    sampled: bool = False
 
     @property
     def base(self) -> str:

@@ -1,11 +1,11 @@
 """The evaluators of a study together: which metrics there are, and measuring the wanted ones."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from paretune.errors import UserError
 from paretune.evaluators.artifact import Artifact
@@ -17,12 +17,14 @@ from paretune.evaluators.evaluator import (
     Evaluator,
     EvaluatorOptions,
     EvaluatorPlugin,
+    PartEvaluator,
     SplitName,
 )
 from paretune.evaluators.lanes import run_lanes
 from paretune.evaluators.measurement import Measurement
 from paretune.evaluators.measuring.conditions import machine_id
 from paretune.evaluators.metric import Metric, at
+from paretune.evaluators.part import Part
 from paretune.evaluators.watch import Watch, WatchedDevice
 from paretune.names import nearest
 from paretune.plugins import find_plugins, load_plugin
@@ -67,11 +69,22 @@ class _Running:
     machine: str
     watch: Watch
 
-    def measure(self, artifact: Artifact, split: SplitName) -> tuple[dict[str, Measurement], float]:
+    def only(self, names: Set[str]) -> "_Running":
+        """The same with those of its metrics that are among the names."""
+        return replace(self, metrics={n: m for n, m in self.metrics.items() if n in names})
+
+    def measure(
+        self, artifact: Artifact, split: SplitName, part: Part | None
+    ) -> tuple[dict[str, Measurement], float]:
         """Measurements by the metrics' names in the study, and the seconds that it took."""
+        metrics = tuple(self.metrics.values())
         start = time.perf_counter()
         with self.watch.working(self.name):
-            found = self.evaluator.measure(artifact, tuple(self.metrics.values()), split)
+            if part is not None and any(metric.sampled for metric in metrics):
+                partly = cast(PartEvaluator, self.evaluator)
+                found = partly.measure(artifact, metrics, split, part)
+            else:
+                found = self.evaluator.measure(artifact, metrics, split)
         seconds = time.perf_counter() - start
         return {name: found[metric.name] for name, metric in self.metrics.items()}, seconds
 
@@ -148,12 +161,20 @@ class EvaluatorSuite:
             return EvaluatorSuite(metrics, running, stack.pop_all())
 
     def measure(
-        self, artifact: Artifact, split: SplitName
+        self,
+        artifact: Artifact,
+        split: SplitName,
+        only: Set[str] | None = None,
+        part: Part | None = None,
     ) -> tuple[dict[str, Measurement], dict[str, float]]:
         """Measure all wanted metrics: different machines at the same time, each one by one.
 
         An error ends what is left to do on its machine only; when all have ended, the first is
         raised, in the order of the evaluators.
+
+        Args:
+            only: names of wanted metrics, to leave out the others.
+            part: of the split, for metrics that are `sampled`; others are measured whole.
 
         Returns:
             metric name to measurement, and evaluator (`latency`, or `latency@pi`) to the seconds
@@ -164,14 +185,18 @@ class EvaluatorSuite:
             CandidateError: it broke what measured it.
             TransientError: try again.
         """
+        asked = self._running
+        if only is not None:
+            asked = [one.only(only) for one in asked if only & one.metrics.keys()]
         done = run_lanes(
-            [(one.machine, partial(one.measure, artifact, split)) for one in self._running]
+            [(one.machine, partial(one.measure, artifact, split, part)) for one in asked]
         )
         measured: dict[str, Measurement] = {}
         for found, _ in done:
             measured |= found
-        seconds = {one.name: spent for one, (_, spent) in zip(self._running, done, strict=True)}
-        return {metric.name: measured[metric.name] for metric in self.metrics}, seconds
+        seconds = {one.name: spent for one, (_, spent) in zip(asked, done, strict=True)}
+        order = [metric.name for metric in self.metrics if metric.name in measured]
+        return {name: measured[name] for name in order}, seconds
 
     def close(self) -> None:
         """Close all evaluators and devices, also when closing one fails."""

@@ -101,6 +101,7 @@ def run_search(
             Budget(search.trials, search.time),
             listeners=told,
             seed=search.seed,
+            racing=search.racing,
         ).run(reference, interrupt)
         write_outputs(store.info, store.trials(), output)
     return Study(output, data, outcome, config.evaluators)
@@ -137,6 +138,7 @@ def tune(
     time: str | float | None = None,
     sampler: str = "nsga2",
     seed: int = 0,
+    racing: bool = True,
     evaluators: Sequence[Mapping[str, Any]] = (),
     devices: Mapping[str, Any] | None = None,
     limits: Mapping[str, Any] | None = None,
@@ -161,6 +163,7 @@ def tune(
         metrics: measured and shown, but no objectives.
         space: keys as in the config: `precision`, `sparsity`, `layers`, `grain`.
         trials, time: the budget; `time` in seconds or as `8h`.
+        racing: as in the config's `search`.
         evaluators, devices, limits, backend: as in the config.
         tracking: as in the config; by default nothing is written to MLflow.
         output: folder of the study, by default `runs/<name>`.
@@ -179,7 +182,13 @@ def tune(
         "constraints": list(constraints),
         "metrics": _names(metrics),
         "space": space or {},
-        "search": {"sampler": sampler, "trials": trials, "time": time, "seed": seed},
+        "search": {
+            "sampler": sampler,
+            "trials": trials,
+            "time": time,
+            "seed": seed,
+            "racing": racing,
+        },
         "evaluators": list(evaluators),
         "devices": devices,
         "limits": limits or {},

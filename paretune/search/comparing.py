@@ -1,11 +1,12 @@
 """Keeping what is measured under other conditions out of a study."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 
 from paretune.errors import TransientError, UserError
 from paretune.evaluators import Artifact, Measurement, SplitName
 from paretune.evaluators.comparable import difference
+from paretune.evaluators.part import Part
 from paretune.search.attempt import Bench, Measured
 from paretune.search.info import StudyInfo
 from paretune.search.trial import Trial
@@ -57,7 +58,24 @@ class ComparingBench:
             OtherConditions: a metric was measured under other conditions than the study's.
             UserError: as `require_met`.
         """
-        measured, seconds = self._bench.measure(artifact, split)
+        return self._compared(self._bench.measure(artifact, split), split)
+
+    def measure_only(
+        self,
+        artifact: Artifact,
+        split: SplitName,
+        metrics: Set[str],
+        part: Part | None = None,
+    ) -> Measured:
+        """As the bench does.
+
+        Raises:
+            OtherConditions, UserError: as `measure`.
+        """
+        return self._compared(self._bench.measure_only(artifact, split, metrics, part), split)
+
+    def _compared(self, found: Measured, split: SplitName) -> Measured:
+        measured, seconds = found
         if why := self._differences(measured, split):
             self._missed += 1
             self._why = why

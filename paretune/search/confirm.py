@@ -1,17 +1,21 @@
 """Confirming the front: its members won noisy comparisons, so they are measured again."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from paretune.errors import CandidateError, Infeasible, TransientError
 from paretune.evaluators import SplitName
+from paretune.evaluators.pooling import pool, repeatable
 from paretune.search.attempt import Bench, measure_again
+from paretune.search.front import front
 from paretune.search.info import StudyInfo
 from paretune.search.landmark import landmarks
 from paretune.search.listener import Phase
 from paretune.search.store import StudyStore
 from paretune.search.trial import Trial
+from paretune.search.undecided import overlooked, undecided
 from paretune.search.view import all_members
 
 Report = Callable[[Phase, Trial | None, int, int], None]
@@ -20,63 +24,106 @@ Report = Callable[[Phase, Trial | None, int, int], None]
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class _Step:
+    """A measurement to be taken: of everything, or once more of some metrics."""
+
+    trial: Trial
+    only: frozenset[str] | None = None
+
+
 def confirm(
-    bench: Bench, store: StudyStore, path: Path, time_over: Callable[[], bool], report: Report
+    bench: Bench, store: StudyStore, path: Path, time_over: Callable[[int], bool], report: Report
 ) -> None:
     """Measure the front again until all its members are confirmed; then each once on `test`.
 
     A confirmed figure may take a member off the front and bring up trials that it had dominated;
     they are confirmed in turn, as long as there is time. So are the landmarks, which the front is
-    compared with. What was confirmed or tested before is not measured again.
+    compared with. What time is left goes where the order is undecided: to trials that a member
+    dominates only within the noise, which are confirmed too, and to members whose order more
+    samples may settle, whose figures are pooled. What was confirmed or tested before, and
+    cannot come out differently, is not measured again.
 
     Args:
         path: scratch file for the artifacts.
-        time_over: whether the budget is spent; the first front is confirmed all the same.
+        time_over: whether the budget is spent, so many measurements ahead; the first front is
+            confirmed all the same.
     """
-    unmeasurable: set[int] = set()
+    failed: set[int] = set()
     first = {trial.number for trial in final_members(bench.info, store.trials())}
     done = 0
     while True:
         trials = store.trials()
+        members = final_members(bench.info, trials)
+        over = time_over(sum(not member.test for member in members))
         pending = [
-            trial
-            for trial in final_members(bench.info, trials)
-            if not trial.confirmed
-            and trial.number not in unmeasurable
-            and (trial.number in first or not time_over())
+            _Step(member)
+            for member in members
+            if not member.confirmed
+            and member.number not in failed
+            and (member.number in first or not over)
         ]
+        if not pending and not over:
+            pending = _doubtful(bench.info, store, trials, members, failed)
         if done == 0 and pending:
             report(Phase.CONFIRM, None, 0, len(pending))
         if not pending:
             break
-        member = pending[0]
-        if _measure(bench, store, member, "search", path):
+        step = pending[0]
+        if _measure(bench, store, step, "search", path):
             done += 1
-            report(Phase.CONFIRM, member, done, done + len(pending) - 1)
+            report(Phase.CONFIRM, step.trial, done, done + len(pending) - 1)
         else:
-            unmeasurable.add(member.number)
+            failed.add(step.trial.number)
     members = final_members(bench.info, store.trials())
     untested = [trial for trial in members if trial.confirmed and not trial.test]
     if untested:
         report(Phase.TEST, None, 0, len(untested))
     for count, member in enumerate(untested, 1):
-        _measure(bench, store, member, "test", path)
+        _measure(bench, store, _Step(member), "test", path)
         report(Phase.TEST, member, count, len(untested))
 
 
 def final_members(info: StudyInfo, trials: Sequence[Trial]) -> list[Trial]:
-    """The members of all fronts, and the landmarks that are on none."""
+    """The members of all fronts, and the landmarks that are on none.
+
+    So are trials that would be members if what was measured on a part of the split were all.
+    """
     members = {trial.number: trial for trial in all_members(info, trials)}
+    members |= {trial.number: trial for trial in all_members(info, trials, partial=True)}
     members |= {trial.number: trial for trial in landmarks(trials).values()}
     return list(members.values())
 
 
-def _measure(bench: Bench, store: StudyStore, member: Trial, split: SplitName, path: Path) -> bool:
+def _doubtful(
+    info: StudyInfo,
+    store: StudyStore,
+    trials: Sequence[Trial],
+    members: Sequence[Trial],
+    failed: Collection[int],
+) -> list[_Step]:
+    """Where the order is undecided, off the front and on it, wherever more is left to do."""
+    # At most as many again as the search had found are confirmed, in all runs together.
+    most = 2 * len(front(store.searched_trials(), info.objectives)) + len(landmarks(trials))
+    left = max(0, most - sum(bool(trial.confirmed) for trial in trials))
+    outside = [_Step(t) for t in overlooked(info, trials) if t.number not in failed][:left]
+    confirmed = [t for t in members if t.confirmed and t.number not in failed]
+    inside = [_Step(doubt.trial, doubt.metrics) for doubt in undecided(info, confirmed)]
+    return outside + inside if len(outside) >= len(inside) else inside + outside
+
+
+def _measure(bench: Bench, store: StudyStore, step: _Step, split: SplitName, path: Path) -> bool:
+    trial = step.trial
     try:
-        measured = measure_again(bench, member.policy, split, path)
+        measured = measure_again(bench, trial.policy, split, path, step.only)
     except (Infeasible, CandidateError, TransientError) as error:
-        _log.warning("trial %d cannot be measured again: %s", member.number, error)
+        _log.warning("trial %d cannot be measured again: %s", trial.number, error)
         return False
+    if step.only is not None:
+        measured = dict(trial.confirmed) | {
+            name: new if repeatable(new) else pool(trial.confirmed[name], new)
+            for name, new in measured.items()
+        }
     write = store.set_confirmed if split == "search" else store.set_test
-    write(member.number, measured)
+    write(trial.number, measured)
     return True

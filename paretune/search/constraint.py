@@ -1,7 +1,7 @@
 """A constraint: a bound on a metric, such as `accuracy_drop <= 0.02`."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,7 +22,10 @@ class Constraint:
 
     def violation(self, figures: Mapping[str, Measurement]) -> float:
         """By how much the bound is missed, in the metric's unit; 0 or less where it holds."""
-        value = figures[self.metric].value
+        return self.excess(figures[self.metric].value)
+
+    def excess(self, value: float) -> float:
+        """The same for a value of the metric."""
         return value - self.bound if self.operator == "<=" else self.bound - value
 
     @staticmethod
@@ -43,3 +46,10 @@ class Constraint:
                 f"cannot read the constraint '{text}'; allowed is 'metric <= number' or"
                 " 'metric >= number', such as 'accuracy_drop <= 0.02'"
             ) from None
+
+
+def violations(
+    constraints: Iterable[Constraint], figures: Mapping[str, Measurement]
+) -> dict[str, float]:
+    """By how much each constraint is violated whose metric was measured."""
+    return {str(c): c.violation(figures) for c in constraints if c.metric in figures}

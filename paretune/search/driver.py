@@ -16,6 +16,7 @@ from paretune.search.confirm import confirm
 from paretune.search.interrupt import Interrupt
 from paretune.search.listener import Listener, Phase
 from paretune.search.proposer import Proposal, Proposer
+from paretune.search.racing import may_race
 from paretune.search.seeds import seed_policies
 from paretune.search.store import StudyStore
 from paretune.search.tally import Tally
@@ -57,14 +58,17 @@ class Driver:
         *,
         listeners: Sequence[Listener] = (),
         seed: int = 0,
+        racing: bool = True,
     ) -> None:
         """
         Args:
             store: open for writing.
             sampler: fresh; it is told of the store's trials.
             seed: of the random policies that help a sampler out.
+            racing: whether trials may end early, see `paretune.search.racing`.
         """
         self._bench = ComparingBench(bench, store.trials())
+        self._racing = racing and may_race(bench.info)
         self._store = store
         self._listeners = listeners
         earlier = store.searched_trials()
@@ -108,10 +112,12 @@ class Driver:
         while not (reason := self._over(interrupt)):
             if not waiting:
                 self._fix_hypervolume()
+            # Fronts are compared with the seeds: they are measured in full.
+            rivals = self._tally.archive.members if self._racing and not waiting else None
             proposal = self._proposer.ask_for(waiting.pop(0)) if waiting else self._propose()
             if proposal is None:
                 return "there is no other policy in the space"
-            trial = attempt(self._bench, proposal.policy, self._path)
+            trial = attempt(self._bench, proposal.policy, self._path, rivals)
             self._bench.require_met()
             self._finish(proposal, trial)
             self._check_failures()

@@ -24,15 +24,20 @@ def points(trials: Sequence[Trial], objectives: Sequence[Metric]) -> NDArray[np.
     return costs
 
 
-def front(trials: Sequence[Trial], objectives: Sequence[Metric]) -> list[Trial]:
+def front(
+    trials: Sequence[Trial], objectives: Sequence[Metric], *, partial: bool = False
+) -> list[Trial]:
     """The feasible trials that no feasible trial dominates, best first objective first.
 
     Of trials with equal figures the earliest stays.
 
+    Args:
+        partial: also take trials that were measured on a part of the split only.
+
     Raises:
         UserError: an objective was not measured under the same conditions everywhere.
     """
-    feasible = [trial for trial in trials if trial.feasible]
+    feasible = [trial for trial in trials if trial.feasible and (partial or not trial.partial)]
     if not feasible:
         return []
     _require_comparable(feasible, objectives)
@@ -45,12 +50,12 @@ def front(trials: Sequence[Trial], objectives: Sequence[Metric]) -> list[Trial]:
 def hypervolume(
     trials: Sequence[Trial], objectives: Sequence[Metric], reference: NDArray[np.float64]
 ) -> float:
-    """Volume that the feasible trials dominate, up to the point `reference`.
+    """Volume that the feasible trials measured in full dominate, up to the point `reference`.
 
     Args:
         reference: shape (objectives,), turned so that less is better, as `points` does.
     """
-    costs = points([trial for trial in trials if trial.feasible], objectives)
+    costs = points([t for t in trials if t.feasible and not t.partial], objectives)
     return float(moocore.hypervolume(costs, ref=reference)) if len(costs) else 0.0
 
 

@@ -5,6 +5,9 @@ from collections.abc import Mapping, Sequence
 from paretune.search.trial import Trial, TrialStatus
 from paretune.spaces import Dense, Precision
 
+LANDMARKS = ("fp32", "uniform int8")
+"""Their names."""
+
 
 def uniform(trials: Sequence[Trial], precision: Precision) -> Trial | None:
     """The measured trial whose layers are all at `precision` as far as they can be, and dense.
@@ -37,5 +40,5 @@ def reference(trials: Sequence[Trial]) -> Trial | None:
 
 def landmarks(trials: Sequence[Trial]) -> Mapping[str, Trial]:
     """What to show beside a front: `fp32` and `uniform int8`, as far as they were measured."""
-    found = {"fp32": reference(trials), "uniform int8": uniform(trials, Precision.INT8)}
-    return {name: trial for name, trial in found.items() if trial is not None}
+    found = zip(LANDMARKS, (reference(trials), uniform(trials, Precision.INT8)), strict=True)
+    return {name: trial for name, trial in found if trial is not None}

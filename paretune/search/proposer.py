@@ -6,9 +6,11 @@ from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
-from optuna.samplers import BaseSampler, QMCSampler
+from optuna.samplers import BaseGASampler, BaseSampler, QMCSampler
 from optuna.trial import TrialState, create_trial
 
+from paretune.evaluators import Measurement
+from paretune.search.constraint import violations
 from paretune.search.info import StudyInfo
 from paretune.search.samplers import hush_optuna
 from paretune.search.trial import Trial, TrialStatus
@@ -44,6 +46,8 @@ class Proposer:
         self._options = {knob.name: knob.options for knob in space.knobs}
         # A quasi-Monte Carlo sequence lives in numbers; it would sample categories at random.
         ordinal = isinstance(sampler, QMCSampler)
+        self._genetic = isinstance(sampler, BaseGASampler)
+        self._first: Trial | None = None
         self._distributions: dict[str, BaseDistribution] = {
             name: IntDistribution(0, len(options) - 1)
             if ordinal
@@ -62,14 +66,16 @@ class Proposer:
         """
         for trial in trials:
             params = self._params(trial.policy)
+            state, values = self._outcome(trial)
             self._study.add_trial(
                 create_trial(
-                    state=_state(trial),
-                    values=self._values(trial),
+                    state=state,
+                    values=values,
                     params=params,
                     distributions=self._distributions,
                     system_attrs=dict(attrs.get(trial.number, {})),
-                    constraints=_INFEASIBLE if trial.status is TrialStatus.INFEASIBLE else None,
+                    # Those that were measured are among the noted attributes.
+                    constraints=None if trial.measurements else self._constraints(trial),
                 )
             )
 
@@ -101,28 +107,29 @@ class Proposer:
         """Tell the sampler what became of a proposal."""
         for name, violation in self._constraints(trial).items():
             proposal.pending.set_constraint(name, violation)
-        self._study.tell(proposal.pending, self._values(trial), state=_state(trial))
+        state, values = self._outcome(trial)
+        self._study.tell(proposal.pending, values, state=state)
 
     def _params(self, policy: Policy) -> dict[str, int]:
         settings = self._space.encode(policy)
         return {name: options.index(settings[name]) for name, options in self._options.items()}
 
-    def _values(self, trial: Trial) -> list[float] | None:
-        if trial.status is not TrialStatus.COMPLETE:
-            return None
-        return [trial.measurements[metric.name].value for metric in self._info.objectives]
-
-    def _constraints(self, trial: Trial) -> Mapping[str, float]:
+    def _outcome(self, trial: Trial) -> tuple[TrialState, list[float] | None]:
         if trial.status is TrialStatus.COMPLETE:
-            return {str(c): c.violation(trial.measurements) for c in self._info.constraints}
-        return _INFEASIBLE if trial.status is TrialStatus.INFEASIBLE else {}
+            self._first = self._first or trial
+            return TrialState.COMPLETE, self._values(trial.measurements)
+        if trial.stopped and self._genetic and self._first is not None:
+            # Genetic samplers breed from complete trials only. Broken constraints rank them below
+            # all others, so that it does not matter what stands for the values that are missing.
+            known = {**self._first.measurements, **trial.measurements}
+            return TrialState.COMPLETE, self._values(known)
+        infeasible = trial.status is TrialStatus.INFEASIBLE
+        return TrialState.PRUNED if infeasible else TrialState.FAIL, None
 
+    def _values(self, measured: Mapping[str, Measurement]) -> list[float]:
+        return [measured[metric.name].value for metric in self._info.objectives]
 
-def _state(trial: Trial) -> TrialState:
-    match trial.status:
-        case TrialStatus.COMPLETE:
-            return TrialState.COMPLETE
-        case TrialStatus.INFEASIBLE:
-            return TrialState.PRUNED
-        case TrialStatus.FAILED:
-            return TrialState.FAIL
+    def _constraints(self, trial: Trial) -> dict[str, float]:
+        # An infeasible trial may have broken a constraint before everything was measured.
+        known = violations(self._info.constraints, trial.measurements)
+        return known or (dict(_INFEASIBLE) if trial.status is TrialStatus.INFEASIBLE else {})

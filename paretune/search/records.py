@@ -8,7 +8,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from paretune.errors import UserError
 from paretune.evaluators import Measurement, Metric
-from paretune.search.constraint import Constraint
+from paretune.search.constraint import Constraint, violations
 from paretune.search.info import StudyInfo
 from paretune.search.trial import Trial, TrialStatus
 from paretune.spaces import Policy
@@ -87,9 +87,7 @@ def trial_to_optuna(trial: Trial, info: StudyInfo, sampler_attrs: Mapping[str, A
             "finished_at": trial.finished_at,
         },
         system_attrs=dict(sampler_attrs),
-        constraints={str(c): c.violation(trial.measurements) for c in info.constraints}
-        if complete
-        else None,
+        constraints=violations(info.constraints, trial.measurements) or None,
     )
 
 

@@ -5,12 +5,16 @@ from collections.abc import Mapping, Sequence
 from paretune.evaluators import Measurement, Metric
 from paretune.evaluators.signature import ModelInput
 from paretune.search import text
+from paretune.search.certainty import EXPLAINED
 from paretune.search.front import front
 from paretune.search.info import StudyInfo
 from paretune.search.landmark import landmarks
+from paretune.search.racing import summary
 from paretune.search.rule import Rule
+from paretune.search.standing import standings
 from paretune.search.table import ordered
 from paretune.search.trial import Trial
+from paretune.search.turnover import turnover
 
 
 def report(
@@ -39,6 +43,9 @@ def report(
         f"# {info.name}: trial {picked.number}",
         f"Picked: {rule}. It is {place} of {len(members)} out of {len(trials)} trials.",
         f"Policy: {text.summary(picked.policy)}.",
+        *filter(
+            None, (_standing(info, trials, picked), str(turnover(info, trials)), summary(trials))
+        ),
         "## Figures",
         f"Search figures are {source}; ± is a 95% interval. Test figures were taken once, on data"
         " that chose nothing.",
@@ -81,6 +88,17 @@ def _figures(info: StudyInfo, trials: Sequence[Trial], picked: Trial) -> str:
         ]
         lines.append(f"| {text.label(metric, unit.unit)} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def _standing(info: StudyInfo, trials: Sequence[Trial], picked: Trial) -> str:
+    """How it compares with the landmarks, and with the front."""
+    members = front(trials, info.objectives)
+    others = [member for member in members if member.number != picked.number]
+    found = standings(info, trials, [picked, *others])[picked.number]
+    parts = [f"{name}: {how}" for name, how in found.versus.items()]
+    parts += [f"ties with trial {number} of the front" for number in found.ties]
+    known = "; ".join(f"{relation} is {meaning}" for relation, meaning in EXPLAINED.items())
+    return f"Compared with {'; '.join(parts)} ({known})." if parts else ""
 
 
 def _cell(measured: Mapping[str, Measurement], metric: Metric, unit: text.Scale) -> str:

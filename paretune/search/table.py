@@ -12,7 +12,8 @@ from paretune.evaluators.metric import at, extended
 from paretune.search import text
 from paretune.search.front import front
 from paretune.search.info import StudyInfo
-from paretune.search.landmark import reference
+from paretune.search.landmark import LANDMARKS, reference
+from paretune.search.standing import standings
 from paretune.search.trial import Trial
 from paretune.search.view import front_numbers
 
@@ -22,19 +23,14 @@ def front_table(info: StudyInfo, trials: Sequence[Trial]) -> pd.DataFrame:
 
     Columns: `trial`; per metric `<metric>`, `<metric>_low`, `<metric>_high` (95% interval, empty
     for exact figures) and, where it has a unit, `<stem>_ratio` to the fp32 model; `confirmed`;
-    the same figures on the test split as `test_<metric>` ...; `flags`, such as
-    `latency_ms: disturbed`, empty where there are none; `summary`; `policy` (JSON). With several
-    devices the names end in theirs: `latency_ms_low@pi`.
+    the same figures on the test split as `test_<metric>` ...; `vs_fp32` and `vs_uniform_int8`, a
+    `Relation` (`better`, `tie`, `trade-off`, `worse`), empty for what is compared with itself or
+    was not measured; `ties`, the members that the noise does not tell it from (JSON list);
+    `flags`, such as `latency_ms: disturbed`, empty where there are none; `summary`; `policy`
+    (JSON). With several devices the names end in theirs: `latency_ms_low@pi`.
     """
-    return table_of(info, front(trials, info.objectives), reference(trials))
-
-
-def table_of(info: StudyInfo, rows: Sequence[Trial], compared: Trial | None) -> pd.DataFrame:
-    """The columns of `front_table` for any measured trials.
-
-    Args:
-        compared: what ratios are to, if anything.
-    """
+    rows, compared = front(trials, info.objectives), reference(trials)
+    standing = standings(info, trials, rows)
     ratios = [metric for metric in ordered(info) if has_ratio(info, metric)]
     records = []
     for trial in rows:
@@ -44,6 +40,9 @@ def table_of(info: StudyInfo, rows: Sequence[Trial], compared: Trial | None) -> 
             record[extended(text.stem(metric), "_ratio")] = ratio(trial, compared, metric)
         record["confirmed"] = bool(trial.confirmed)
         record |= _figures(info, trial.test, "test_")
+        versus = standing[trial.number].versus
+        record |= {versus_column(name): str(how) for name, how in versus.items()}
+        record["ties"] = json.dumps(standing[trial.number].ties)
         record["flags"] = _flags(info, trial.figures, trial.test)
         record["summary"] = text.summary(trial.policy)
         record["policy"] = trial.policy.to_json()
@@ -54,6 +53,8 @@ def table_of(info: StudyInfo, rows: Sequence[Trial], compared: Trial | None) -> 
         *(extended(text.stem(metric), "_ratio") for metric in ratios),
         "confirmed",
         *_columns(info, "test_"),
+        *map(versus_column, LANDMARKS),
+        "ties",
         "flags",
         "summary",
         "policy",
@@ -64,7 +65,8 @@ def table_of(info: StudyInfo, rows: Sequence[Trial], compared: Trial | None) -> 
 def trials_table(info: StudyInfo, trials: Sequence[Trial]) -> pd.DataFrame:
     """One row a trial, in the order of their numbers.
 
-    Columns: `trial`, `status`, `on_front` and, with several devices, `on_front@<device>`; the
+    Columns: `trial`, `status`, `on_front` and, with several devices, `on_front@<device>`;
+    `samples`, how many of the split's the search has run, empty where that is not known; the
     figures as taken during the search, the confirmed ones as `confirmed_<metric>` ...,
     `test_<metric>` ..., `flags` of the confirmed ones if there are any, `violations`, `reason`,
     `artifact_sha256`, `seconds`, `seconds_by_part` (JSON), `finished_at` (UTC),
@@ -76,6 +78,7 @@ def trials_table(info: StudyInfo, trials: Sequence[Trial]) -> pd.DataFrame:
             "trial": trial.number,
             "status": trial.status.value,
             **{column: trial.number in found for column, found in members.items()},
+            "samples": trial.samples,
             **_figures(info, trial.measurements, ""),
             **_figures(info, trial.confirmed, "confirmed_"),
             **_figures(info, trial.test, "test_"),
@@ -91,7 +94,7 @@ def trials_table(info: StudyInfo, trials: Sequence[Trial]) -> pd.DataFrame:
         }
         for trial in sorted(trials, key=lambda trial: trial.number)
     ]
-    columns = ["trial", "status", *members]
+    columns = ["trial", "status", *members, "samples"]
     columns += [c for prefix in ("", "confirmed_", "test_") for c in _columns(info, prefix)]
     columns += ["flags", "violations", "reason", "artifact_sha256", "seconds", "seconds_by_part"]
     columns += ["finished_at", "summary", "policy"]
@@ -99,13 +102,13 @@ def trials_table(info: StudyInfo, trials: Sequence[Trial]) -> pd.DataFrame:
 
 
 def to_json(table: pd.DataFrame) -> str:
-    """A table as a JSON list of rows: all digits, null where empty, policies as objects."""
+    """A table as a JSON list of rows: all digits, null where empty, policies and ties parsed."""
     rows = [
         {name: None if pd.isna(value) else value for name, value in row.items()}
         for row in table.to_dict(orient="records")
     ]
     for row in rows:
-        row["policy"] = json.loads(str(row["policy"]))
+        row |= {name: json.loads(str(row[name])) for name in ("policy", "ties") if name in row}
     return json.dumps(rows, indent=2, default=str)
 
 
@@ -118,6 +121,11 @@ def has_ratio(info: StudyInfo, metric: Metric) -> bool:
     """Whether a ratio to fp32 says something: it has a unit, and is not measured as a ratio too."""
     measured = {m.name for m in info.metrics}
     return bool(metric.unit) and extended(text.stem(metric), "_ratio") not in measured
+
+
+def versus_column(landmark: str) -> str:
+    """Where a table tells how trials stand to a landmark: `vs_uniform_int8`."""
+    return f"vs_{landmark.replace(' ', '_')}"
 
 
 def ratio(trial: Trial, compared: Trial | None, metric: Metric) -> float:
@@ -148,7 +156,8 @@ def _figures(info: StudyInfo, measured: Mapping[str, Measurement], prefix: str) 
 def _frame(records: Sequence[Mapping[str, Any]], columns: list[str]) -> pd.DataFrame:
     table = pd.DataFrame.from_records(records, columns=columns)
     # A column that is all empty would have no type.
-    return table.astype({"flags": pd.StringDtype(na_value=math.nan)})
+    texts = [name for name in ("flags", *map(versus_column, LANDMARKS)) if name in columns]
+    return table.astype(dict.fromkeys(texts, pd.StringDtype(na_value=math.nan)))
 
 
 def _flags(

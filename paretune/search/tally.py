@@ -53,9 +53,9 @@ class Tally:
 
     @property
     def reserve(self) -> float:
-        """Seconds that confirming the front, and testing it, will take."""
-        cost = sum(self._costs) / len(self._costs) if self._costs else 0.0
-        return 2 * cost * len(self.archive.members)
+        """Seconds that follow the search: each front member is measured again, once more on
+        average where the order is undecided, and tested."""
+        return 3 * self._cost * len(self.archive.members)
 
     def search_over(self) -> str:
         """Why the search phase has to end now, or empty."""
@@ -63,10 +63,14 @@ class Tally:
             return f"all {self._space_size} policies of the space are measured"
         return self._budget.spent(len(self.known), self.seconds, self.reserve)
 
-    def time_over(self) -> bool:
-        """Whether all the time is gone, that for confirming included."""
+    def time_over(self, ahead: int = 0) -> bool:
+        """Whether all the time is gone, that for confirming included.
+
+        Args:
+            ahead: measurements that have to follow.
+        """
         limit = self._budget.seconds
-        return limit is not None and self.seconds >= limit
+        return limit is not None and self.seconds + ahead * self._cost >= limit
 
     def snapshot(self, phase: Phase, done: int = 0, total: int = 0) -> Snapshot:
         per_trial = None
@@ -88,8 +92,14 @@ class Tally:
             total=total,
         )
 
+    @property
+    def _cost(self) -> float:
+        """Seconds that a trial takes."""
+        return sum(self._costs) / len(self._costs) if self._costs else 0.0
+
     def _take(self, trial: Trial) -> None:
         self.known[trial.policy] = trial
         self._count[trial.status] += 1
-        if trial.status is TrialStatus.COMPLETE:
+        # What is confirmed and tested is measured in full.
+        if trial.status is TrialStatus.COMPLETE and not trial.partial:
             self._costs.append(trial.duration)

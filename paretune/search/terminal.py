@@ -9,21 +9,31 @@ from rich.table import Table
 
 from paretune.evaluators import Measurement, Metric
 from paretune.search import text
+from paretune.search.certainty import EXPLAINED
 from paretune.search.front import front
 from paretune.search.info import StudyInfo
 from paretune.search.landmark import landmarks
+from paretune.search.racing import summary
+from paretune.search.standing import standings
 from paretune.search.table import has_ratio, ordered, ratio
 from paretune.search.trial import Trial
+from paretune.search.turnover import turnover
 
 
 def print_front(info: StudyInfo, trials: Sequence[Trial], console: Console | None = None) -> None:
-    """Print the front with intervals, and below it fp32 and uniform int8 for comparison."""
+    """Print the front with intervals, and below it fp32 and uniform int8 for comparison.
+
+    Last lines tell how many members the front has lost and gained by confirming, and what racing
+    has saved.
+    """
     console = console or Console()
     members = front(trials, info.objectives)
     if not members:
         console.print(f"{info.name}: no trial satisfies the constraints yet, so there is no front.")
         return
     console.print(front_view(info, trials, members))
+    for told in filter(None, (str(turnover(info, trials)), summary(trials))):
+        console.print(told, highlight=False)
 
 
 def front_view(info: StudyInfo, trials: Sequence[Trial], members: Sequence[Trial]) -> Table:
@@ -40,6 +50,7 @@ def front_view(info: StudyInfo, trials: Sequence[Trial], members: Sequence[Trial
         metric.name: text.scale(metric, (row.figures[metric.name].value for row in rows))
         for metric in ordered(info)
     }
+    standing = standings(info, trials, rows)
     tested = [metric for metric in info.objectives if _depends_on_split(metric, rows)]
 
     table = Table(
@@ -59,6 +70,10 @@ def front_view(info: StudyInfo, trials: Sequence[Trial], members: Sequence[Trial
     for metric in tested:
         heading = f"test {_heading(metric, scales[metric.name])}"
         table.add_column(heading, justify="right", max_width=18, overflow="fold")
+    for name in marks:
+        table.add_column(f"vs {name.removeprefix('uniform ')}", no_wrap=True)
+    if tied := any(standing[member.number].ties for member in members):
+        table.add_column("ties with", max_width=9, overflow="fold")
     table.add_column("policy", min_width=16, overflow="fold")
 
     named = {trial.number: name for name, trial in marks.items()}
@@ -67,6 +82,8 @@ def front_view(info: StudyInfo, trials: Sequence[Trial], members: Sequence[Trial
             f"{row.number}{'' if row.confirmed else '*'}",
             *_cells(info, row, marks.get("fp32"), scales),
             *(_cell(row.test, metric, scales[metric.name]) for metric in tested),
+            *(str(standing[row.number].versus.get(name, "")) for name in marks),
+            *([", ".join(str(n) for n in standing[row.number].ties if n in on_front)] * tied),
             named.get(row.number) or text.summary(row.policy),
             style="" if row.number in on_front else "dim",
             end_section=row is members[-1],
@@ -106,5 +123,5 @@ def _caption(info: StudyInfo, rows: Sequence[Trial], tested: Sequence[Metric]) -
         note = "Figures: measured again on the whole search split after the search."
     figures = [row.figures[metric.name] for row in rows for metric in ordered(info)]
     figures += [row.test[m.name] for row in rows for m in tested if m.name in row.test]
-    doubts = text.doubts(figures)
-    return f"{note}\n{doubts}" if doubts else note
+    known = "; ".join(f"{relation}: {meaning}" for relation, meaning in EXPLAINED.items())
+    return "\n".join(filter(None, (note, f"{known}.", text.doubts(figures))))

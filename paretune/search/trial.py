@@ -32,7 +32,8 @@ class Trial:
         number: counts from 0 in the order of the study's storage.
         status: how it ended.
         policy: canonical.
-        measurements: metric name to measurement, as taken during the search.
+        measurements: metric name to measurement, as taken during the search. An infeasible trial
+            has those that show that a constraint is broken, if any.
         confirmed: the same after the search: whole `search` split, fresh latency. Empty before.
         test: measured once on the `test` split. Empty before.
         violations: the constraints that do not hold, such as `accuracy_drop <= 0.02`.
@@ -59,6 +60,28 @@ class Trial:
     def figures(self) -> Mapping[str, Measurement]:
         """The best figures that choosing may look at: confirmed ones if there are any."""
         return self.confirmed or self.measurements
+
+    @property
+    def partial(self) -> bool:
+        """Whether these are estimates from a part of the split: never enough for the front."""
+        return any(measurement.partial for measurement in self.figures.values())
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the search gave it up before everything was measured on the whole split."""
+        if self.status is TrialStatus.INFEASIBLE:
+            return bool(self.measurements)
+        return any(measurement.partial for measurement in self.measurements.values())
+
+    @property
+    def samples(self) -> int | None:
+        """How many of the split's samples the search has run; None where that is not known."""
+        counts = [
+            measurement.samples["count"]
+            for measurement in self.measurements.values()
+            if "split" in measurement.conditions and "count" in measurement.samples
+        ]
+        return max(counts, default=None)
 
     @property
     def transient(self) -> bool:

@@ -63,13 +63,20 @@ def front_devices(info: StudyInfo) -> tuple[str, ...]:
     return tuple(own) if len(devices(info)) > 1 else ()
 
 
-def fronts(info: StudyInfo, trials: Sequence[Trial]) -> dict[str, list[Trial]]:
-    """Device to the members of its front; under the empty name those of the whole study."""
-    found = {"": front(trials, info.objectives)}
+def fronts(
+    info: StudyInfo, trials: Sequence[Trial], *, partial: bool = False
+) -> dict[str, list[Trial]]:
+    """Device to the members of its front; under the empty name those of the whole study.
+
+    Args:
+        partial: as for `front`.
+    """
+    found = {"": front(trials, info.objectives, partial=partial)}
     given = {trial.number: trial for trial in trials}
     for device in front_devices(info):
         seen, those = view(info, trials, device)
-        found[device] = [given[member.number] for member in front(those, seen.objectives)]
+        members = front(those, seen.objectives, partial=partial)
+        found[device] = [given[member.number] for member in members]
     return found
 
 
@@ -81,15 +88,17 @@ def front_numbers(info: StudyInfo, trials: Sequence[Trial]) -> dict[str, frozens
     }
 
 
-def all_members(info: StudyInfo, trials: Sequence[Trial]) -> list[Trial]:
+def all_members(info: StudyInfo, trials: Sequence[Trial], *, partial: bool = False) -> list[Trial]:
     """The members of any front, the whole study's first.
 
     A device's front may have members that the whole one lacks: those that are equal to a member
     on this device and worse on others, or that break a constraint of another device only.
+
+    Args:
+        partial: as for `front`.
     """
-    return list(
-        {t.number: t for members in fronts(info, trials).values() for t in members}.values()
-    )
+    found = fronts(info, trials, partial=partial).values()
+    return list({member.number: member for members in found for member in members}.values())
 
 
 def _require_only(info: StudyInfo, device: str) -> None:

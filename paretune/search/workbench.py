@@ -1,6 +1,6 @@
 """The workbench: everything that a study needs to make models and to measure them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
@@ -12,6 +12,7 @@ from paretune.evaluators.fingerprint import fingerprint
 from paretune.evaluators.isolation.spool import Spool
 from paretune.evaluators.isolation.suite import IsolatedSuite
 from paretune.evaluators.loading import as_splits, load_splits
+from paretune.evaluators.part import Part
 from paretune.evaluators.suite import EvaluatorSuite, unknown_metric
 from paretune.importing import call_object
 from paretune.plugins import load_plugin
@@ -133,6 +134,16 @@ class Workbench:
             TransientError: try again.
         """
         return self.suite.measure(artifact, split)
+
+    def measure_only(
+        self,
+        artifact: Artifact,
+        split: SplitName,
+        metrics: Set[str],
+        part: Part | None = None,
+    ) -> tuple[Mapping[str, Measurement], Mapping[str, float]]:
+        """As `measure`, but only the metrics of these names; `sampled` ones on a part, if given."""
+        return self.suite.measure(artifact, split, metrics, part)
 
     def expect(self, trials: Sequence[Trial]) -> None:
         """Base the default time limit on what the uncompressed model took in earlier trials."""

@@ -66,6 +66,18 @@ def test_measures_what_is_wanted_in_that_order(
     assert all(value > 0 for value in seconds.values())
 
 
+def test_measures_no_more_than_is_asked_for(
+    context: EvaluationContext, candidate: Artifact
+) -> None:
+    wanted = ["size_bytes", "accuracy", "agreement", "download_bytes"]
+    with EvaluatorSuite.create([], wanted, context, ()) as evaluators:
+        measured, seconds = evaluators.measure(candidate, "search", {"download_bytes"})
+        whole, _ = evaluators.measure(candidate, "search")
+    assert measured == {"download_bytes": whole["download_bytes"]}
+    assert seconds.keys() == {"size"}
+    assert list(whole) == wanted
+
+
 def test_starts_only_what_is_needed(
     context: EvaluationContext, candidate: Artifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:

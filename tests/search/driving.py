@@ -48,6 +48,7 @@ def search(
     sampler: str = "random",
     listeners: Sequence[Listener] = (),
     interrupt: Interrupt | None = None,
+    racing: bool = True,
 ) -> Outcome:
     """Search, or go on with the search in `folder`, as `run_search` does."""
     if (folder / "study.journal").exists():
@@ -58,7 +59,14 @@ def search(
     with store:
         seed = len(store.trials())
         budget = Budget(trials, seconds)
-        driver = Driver(bench, store, make_sampler(sampler, seed), budget, listeners=listeners)
+        driver = Driver(
+            bench,
+            store,
+            make_sampler(sampler, seed),
+            budget,
+            listeners=listeners,
+            racing=racing,
+        )
         return driver.run(reference, interrupt)
 
 

@@ -58,6 +58,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     )
     assert (config.search.sampler, config.search.seed) == ("tpe", 7)
     assert (config.search.trials, config.search.time) == (300, 5400.0)
+    assert config.search.racing
     assert config.configured_evaluators == [{"type": "latency", "options": {"threads": 2}}]
     assert config.backend.options == {"calibration": "entropy"}
     assert not config.tracking.active
@@ -97,6 +98,7 @@ def test_what_is_stored_is_read_back(tmp_path: Path) -> None:
     ("changes", "message"),
     [
         ({"smapler": "tpe"}, "smapler: unknown key 'smapler'; nearest is 'search.sampler'"),
+        ({"search": {"racing": "often"}}, "search.racing: must be true or false, but got 'often'"),
         ({"search": {"smapler": "tpe"}}, "search.smapler: unknown key .* nearest is 'sampler'"),
         ({"objectvies": ["x"]}, "objectvies: unknown key .* nearest is 'objectives'; allowed are"),
         ({"xyz": 1}, "xyz: unknown key 'xyz'; allowed are name, model"),

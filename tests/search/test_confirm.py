@@ -1,16 +1,27 @@
 """After the search: confirming the front, and testing it once."""
 
+from collections import Counter
+from collections.abc import Set
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from paretune.errors import CandidateError, Infeasible
 from paretune.evaluators import Artifact, SplitName
-from paretune.search.attempt import Measured
+from paretune.evaluators.part import Part
+from paretune.evaluators.pooling import pool, rounds
+from paretune.search.attempt import Measured, attempt
+from paretune.search.confirm import confirm, final_members
 from paretune.search.constraint import Constraint
 from paretune.search.front import front
+from paretune.search.landmark import landmarks
 from paretune.search.listener import Phase
+from paretune.search.store import StudyStore
+from paretune.search.undecided import MOST_ROUNDS, undecided
+from paretune.search.unseen import all_policies
 from paretune.search.view import all_members, fronts
 from paretune.spaces import Policy, Precision
 from tests.search.driving import Recorder, search, trials_of
@@ -112,3 +123,97 @@ def test_every_devices_front_is_confirmed_and_tested(tmp_path: Path) -> None:
     # The server's constraint keeps some of pi's members off the whole front.
     whole = {trial.number for trial in found[""]}
     assert whole and {trial.number for trial in found["pi"]} - whole
+
+
+class Noisy(FakeBench):
+    """Latencies with noise, as the intervals say; everything else as in `FakeBench`."""
+
+    def __init__(self, noise: float = 0.3) -> None:
+        super().__init__()
+        self.rng = np.random.default_rng(0)
+        self.noise = noise
+        self.asked: list[tuple[Policy, frozenset[str]]] = []
+
+    def measure(self, artifact: Artifact, split: SplitName) -> Measured:
+        measured, seconds = super().measure(artifact, split)
+        exact = measured["latency_ms"]
+        value = exact.value + self.noise * float(self.rng.normal())
+        half = 1.96 * self.noise
+        noisy = replace(exact, value=value, low=value - half, high=value + half)
+        return {**measured, "latency_ms": noisy}, seconds
+
+    def measure_only(
+        self,
+        artifact: Artifact,
+        split: SplitName,
+        metrics: Set[str],
+        part: Part | None = None,
+    ) -> Measured:
+        self.asked.append((artifact.policy, frozenset(metrics)))
+        return super().measure_only(artifact, split, metrics, part)
+
+
+def test_what_is_undecided_is_measured_again_and_pooled(tmp_path: Path) -> None:
+    bench = Noisy()
+    search(tmp_path, bench, 60)
+    trials = trials_of(tmp_path)
+    assert {names for _, names in bench.asked} == {frozenset({"latency_ms"})}
+    counts = Counter(policy for policy, _ in bench.asked)
+    assert max(counts.values()) == MOST_ROUNDS - 1
+    for trial in trials:
+        if trial.confirmed:
+            latency = trial.confirmed["latency_ms"]
+            taken = rounds(latency)
+            assert len(taken) == 1 + counts[trial.policy]
+            assert latency == (pool(*taken) if len(taken) > 1 else taken[0])
+            assert trial.measurements["latency_ms"] not in taken
+            assert trial.confirmed["accuracy"] == figures(trial.policy)["accuracy"]
+    found = final_members(bench.info, trials)
+    assert all(trial.confirmed and trial.test for trial in found)
+    assert undecided(bench.info, found) == []
+    # The landmarks come on top of what the search had found.
+    searched = front([replace(t, confirmed={}) for t in trials], bench.info.objectives)
+    unlucky = [t for t in trials if t.confirmed and t.number not in {m.number for m in searched}]
+    assert len(unlucky) > 2
+
+    before = len(bench.measured), len(bench.asked)
+    search(tmp_path, bench, 60)
+    assert (len(bench.measured), len(bench.asked)) == before
+
+
+def test_without_time_every_member_is_confirmed_once_and_tested(tmp_path: Path) -> None:
+    bench = Noisy()
+    with StudyStore.create(tmp_path, bench.info) as store:
+        for policy in islice(all_policies(bench.space), 40):
+            store.record(attempt(bench, policy, tmp_path / "candidate.onnx"))
+        first = final_members(bench.info, store.trials())
+        ahead: list[int] = []
+
+        def over(measurements: int) -> bool:
+            ahead.append(measurements)
+            return True
+
+        confirm(bench, store, tmp_path / "candidate.onnx", over, lambda *_: None)
+        trials = store.trials()
+    assert not bench.asked
+    # What came up since is left as it is.
+    assert {t.number for t in trials if t.confirmed} <= {t.number for t in first}
+    assert all(t.confirmed and t.test for t in landmarks(trials).values())
+    assert ahead[0] == len(first)
+
+
+def test_what_fails_when_measured_again_is_left_alone(tmp_path: Path) -> None:
+    calls: Counter[Policy] = Counter()
+
+    def trouble(policy: Policy, split: SplitName) -> None:
+        calls[policy] += 1
+        if split == "search" and calls[policy] == 3:
+            raise CandidateError("it hung")
+
+    bench = Noisy()
+    bench.trouble = trouble
+    search(tmp_path, bench, 60)
+    trials = final_members(bench.info, trials_of(tmp_path))
+    assert bench.asked
+    assert all(len(rounds(t.confirmed["latency_ms"])) == 1 for t in trials)
+    assert all(trial.test for trial in trials)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from paretune.search import text
 from paretune.search.figures import draw_front, draw_policies, front_html, palette
-from paretune.search.figures.scene import outside, scene, staircase, window
+from paretune.search.figures.scene import TIED, outside, scene, staircase, window
 from paretune.search.front import front
 from paretune.search.trial import Trial, TrialStatus
 from paretune.spaces import Precision
@@ -53,10 +53,11 @@ def share(image: NDArray[np.float64], colour: str) -> float:
 def test_page_shows_every_measured_trial_once() -> None:
     traces, layout = page_data(front_html(TWO, TRIALS))
     by_name = {trace["name"]: trace for trace in traces}
-    members = front(TRIALS, TWO.objectives)
+    shown = scene(TWO, TRIALS)
+    members = shown.clear
     assert by_name["front"]["x"] == [m.figures["latency_ms"].value for m in members]
     assert by_name["front"]["y"] == [m.figures["accuracy"].value for m in members]
-    drawn = [n for name in ("front", "trial", "violates a constraint")
+    drawn = [n for name in ("front", TIED, "trial", "violates a constraint")
              for [n] in by_name[name]["customdata"]]  # fmt: skip
     assert sorted(drawn) == [t.number for t in TRIALS if t.status is TrialStatus.COMPLETE]
     assert by_name["fp32"]["customdata"] == [[0]]
@@ -69,6 +70,28 @@ def test_page_shows_every_measured_trial_once() -> None:
     assert text.summary(members[-1].policy) in hover
     assert "test" in hover
     assert "latency (ms)" in layout["xaxis"]["title"]["text"]
+
+
+def test_members_that_tie_are_hollow() -> None:
+    trials = make_trials(150)
+    shown = scene(TWO, trials)
+    tied = {number for number, standing in shown.standings.items() if standing.ties}
+    assert tied and len(tied) < len(shown.members)
+    traces, _ = page_data(front_html(TWO, trials))
+    by_name = {trace["name"]: trace for trace in traces}
+    hollow, solid = by_name[TIED], by_name["front"]
+    assert {number for [number] in hollow["customdata"]} == tied
+    assert hollow["marker"]["color"] == "white"
+    assert hollow["marker"]["line"]["color"] == solid["marker"]["color"] == palette.FRONT
+    assert "ties with trial" in hollow["text"][0] and "vs uniform int8" in hollow["text"][0]
+    figure = draw_front(TWO, trials)
+    bars = {bar.get_label(): bar for bar in figure.axes[0].containers}
+    points = {name: bars[name].lines[0] for name in (TIED, "front")}  # type: ignore[attr-defined]
+    assert len(points[TIED].get_xdata()) == len(tied)
+    assert points[TIED].get_markerfacecolor() == "white"
+    assert points["front"].get_markerfacecolor() == palette.FRONT
+    labels = [label.get_text() for label in figure.legends[0].get_texts()]
+    assert TIED in labels and "front" in labels
 
 
 def test_page_needs_no_network() -> None:
@@ -87,7 +110,8 @@ def test_three_objectives_have_a_menu_of_pairs() -> None:
     ]
     data, axes = buttons[2]["args"]
     members = front(TRIALS, THREE.objectives)
-    assert data["x"][3] == [m.figures["size_bytes"].value / 1e3 for m in members]
+    drawn = sorted(data["x"][3] + data["x"][4])
+    assert drawn == sorted(m.figures["size_bytes"].value / 1e3 for m in members)
     assert axes["xaxis"]["title"]["text"].startswith("size (kB)")
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ import pytest
 
 from paretune.errors import UserError
 from paretune.evaluators import Artifact, Measurement, SplitName
+from paretune.evaluators.part import Part
 from paretune.search.config import TrackingSection
 from paretune.search.constraint import Constraint
 from paretune.search.info import StudyInfo
@@ -56,6 +57,11 @@ class SmallBench:
             ),
             "size_bytes": Measurement(float(artifact.path.stat().st_size)),
         }, {"accuracy": 0.1}
+
+    def measure_only(
+        self, artifact: Artifact, split: SplitName, metrics: Set[str], part: Part | None = None
+    ) -> tuple[Mapping[str, Measurement], Mapping[str, float]]:
+        raise AssertionError("a pick measures all")
 
 
 @pytest.fixture

@@ -11,12 +11,14 @@ from rich.console import Console
 
 from paretune.evaluators import Measurement, Metric
 from paretune.search import text
+from paretune.search.certainty import Relation, relations
 from paretune.search.front import front
 from paretune.search.landmark import landmarks, uniform
 from paretune.search.outputs import write_outputs
 from paretune.search.table import front_table, to_json, trials_table
 from paretune.search.terminal import print_front
 from paretune.search.trial import Trial, TrialStatus
+from paretune.search.turnover import turnover
 from paretune.spaces import Choice, Policy, Precision
 from tests.search.synthetic import ACCURACY, DROP, LATENCY, SIZE, make_info, make_trials
 
@@ -45,6 +47,51 @@ def test_front_table_holds_every_figure() -> None:
         assert row["confirmed"]
         assert Policy.from_json(row["policy"]) == member.policy
     assert list(table.columns)[-1] == "policy"
+
+
+def slow_int8(trials: list[Trial]) -> list[Trial]:
+    """The trials with a uniform int8 that takes twice as long as it did."""
+    found = trials[1].confirmed["latency_ms"]
+    slow = replace(found, value=2 * found.value, low=1.95 * found.value, high=2.05 * found.value)
+    changed = replace(trials[1], confirmed={**trials[1].confirmed, "latency_ms": slow})
+    return [trials[0], changed, *trials[2:]]
+
+
+def test_front_table_tells_how_members_stand() -> None:
+    trials = slow_int8(make_trials(150))
+    members = front(trials, INFO.objectives)
+    table = front_table(INFO, trials).set_index("trial")
+    found = relations(members, [*trials[:2], *members], INFO.objectives)
+    for member, (fp32, int8, *others) in zip(members, found, strict=True):
+        row = table.loc[member.number]
+        for column, relation, mark in (("vs_fp32", fp32, 0), ("vs_uniform_int8", int8, 1)):
+            if member.number == mark:
+                assert pd.isna(row[column])
+            else:
+                assert row[column] == relation
+        ties = [
+            other.number
+            for other, how in zip(members, others, strict=True)
+            if how is Relation.TIE and other is not member
+        ]
+        assert json.loads(str(row["ties"])) == sorted(ties)
+    assert set(table["vs_uniform_int8"]) == {"better", "trade-off"}
+    assert set(table["ties"]) > {"[]"}
+    rows = json.loads(to_json(front_table(INFO, trials)))
+    assert any(row["ties"] and isinstance(row["ties"], list) for row in rows)
+    # What is not there cannot be compared with.
+    alone = front_table(INFO, trials[2:])
+    assert alone[["vs_fp32", "vs_uniform_int8"]].isna().all(axis=None)
+
+
+def test_printed_front_tells_how_members_stand() -> None:
+    trials = slow_int8(make_trials(150))
+    out = printed(trials)
+    assert all(words in out for words in ("vs fp32", "vs int8", "ties with", "trade-off"))
+    assert "better: an objective better beyond its noise" in out
+    assert str(turnover(INFO, trials)) in " ".join(out.split())
+    # A column without content would only take room.
+    assert "ties with" not in printed(TRIALS)
 
 
 def test_a_measured_ratio_is_not_computed_again() -> None:

@@ -1,6 +1,7 @@
 """MLflow on a real database: what stands in it, that it stands there once, and what if it dies."""
 
 import hashlib
+import json
 import logging
 import shutil
 import time
@@ -36,6 +37,7 @@ from paretune.search.tracking import (
 from paretune.search.tracking import tracker as tracker_module
 from paretune.search.tracking.projection import Projection
 from paretune.search.trial import Trial
+from paretune.search.turnover import turnover
 from paretune.search.view import fronts
 from paretune.spaces import Policy
 from tests import models
@@ -130,6 +132,18 @@ def test_children_are_the_front_with_its_figures(synced: SimpleNamespace) -> Non
         assert Policy.from_json(Path(written).read_text()) == member.policy
 
 
+def test_runs_tell_how_members_stand(synced: SimpleNamespace) -> None:
+    rows = front_table(synced.store.info, synced.store.trials()).set_index("trial")
+    note = synced.parent.data.tags["mlflow.note.content"]
+    assert "| vs fp32 | vs uniform int8 | ties with |" in note
+    assert str(turnover(synced.store.info, synced.store.trials())) in note
+    for run in synced.children:
+        tags, row = run.data.tags, rows.loc[int(run.data.tags["paretune.trial"])]
+        for column in ("vs_fp32", "vs_uniform_int8"):
+            assert tags[f"paretune.{column}"] == ("" if pd.isna(row[column]) else row[column])
+        assert json.loads(f"[{tags['paretune.ties']}]") == json.loads(str(row["ties"]))
+
+
 def test_parent_shows_the_search(synced: SimpleNamespace) -> None:
     store = synced.store
     run = synced.parent
@@ -150,7 +164,7 @@ def test_parent_carries_tables_and_figures(synced: SimpleNamespace, tmp_path: Pa
     client, run_id = synced.client, synced.parent.info.run_id
     names = {file.path for file in client.list_artifacts(run_id)}
     tables = {"front.csv", "front.parquet", "trials.parquet", "config.yaml"}
-    assert names == tables | {"front.html", "front.png", "policies.png"}
+    assert names == tables | {"front.html", "front.png", "policies.png", "explain.html"}
     parquet = client.download_artifacts(run_id, "front.parquet", str(tmp_path))
     expected = front_table(synced.store.info, synced.store.trials())
     pd.testing.assert_frame_equal(pd.read_parquet(parquet), expected)

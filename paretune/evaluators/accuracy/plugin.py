@@ -19,13 +19,33 @@ from paretune.names import nearest
 from paretune.plugins import find_plugins, load_plugin
 
 BUILT_IN = (
-    Metric("accuracy", "", "maximize", "Share of samples whose largest score is at the target"),
-    Metric("accuracy_drop", "", "minimize", "Accuracy lost against the fp32 model, same samples"),
     Metric(
-        "agreement", "", "maximize", "Share of samples with the same top class as the fp32 model"
+        "accuracy",
+        "",
+        "maximize",
+        "Share of samples whose largest score is at the target",
+        sampled=True,
     ),
     Metric(
-        "divergence", "nats", "minimize", "Mean KL divergence from the fp32 model's distribution"
+        "accuracy_drop",
+        "",
+        "minimize",
+        "Accuracy lost against the fp32 model, same samples",
+        sampled=True,
+    ),
+    Metric(
+        "agreement",
+        "",
+        "maximize",
+        "Share of samples with the same top class as the fp32 model",
+        sampled=True,
+    ),
+    Metric(
+        "divergence",
+        "nats",
+        "minimize",
+        "Mean KL divergence from the fp32 model's distribution",
+        sampled=True,
     ),
 )
 
@@ -108,8 +128,9 @@ class AccuracyPlugin:
         for name, function in options.functions.items():
             text = f"Mean score of {function.model_dump()['function']}"
             lost = f"Loss of {name} against the fp32 model, same samples"
-            own.append(Metric(name, function.unit, function.direction, text))
-            own.append(Metric(f"{name}_drop", function.unit, "minimize", lost))
+            unit = function.unit
+            own.append(Metric(name, unit, function.direction, text, sampled=True))
+            own.append(Metric(f"{name}_drop", unit, "minimize", lost, sampled=True))
         return (*BUILT_IN, *own)
 
     @staticmethod

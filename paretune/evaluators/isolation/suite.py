@@ -5,7 +5,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +21,7 @@ from paretune.evaluators.isolation.requests import Close, Create, Measure
 from paretune.evaluators.measurement import Measurement
 from paretune.evaluators.measuring.failures import failure
 from paretune.evaluators.metric import Metric
+from paretune.evaluators.part import Part
 from paretune.evaluators.processes.memory import default_memory_limit
 from paretune.evaluators.processes.worker import Worker
 from paretune.evaluators.suite import HOST, Configured
@@ -99,7 +100,11 @@ class IsolatedSuite:
         self._reference_seconds = reference_seconds
 
     def measure(
-        self, artifact: Artifact, split: SplitName
+        self,
+        artifact: Artifact,
+        split: SplitName,
+        only: Set[str] | None = None,
+        part: Part | None = None,
     ) -> tuple[dict[str, Measurement], dict[str, float]]:
         """Measure all wanted metrics, as `EvaluatorSuite.measure` does.
 
@@ -118,7 +123,8 @@ class IsolatedSuite:
         artifact = replace(artifact, path=artifact.path.resolve())
         seconds = self._seconds()
         begin = time.monotonic()
-        answer = self._ask(cloudpickle.dumps(Measure(artifact, split, seconds)), seconds)
+        request = Measure(artifact, split, seconds, only, part)
+        answer = self._ask(cloudpickle.dumps(request), seconds)
         self._measured += 1
         if self._reference_seconds is None:
             self._reference_seconds = time.monotonic() - begin

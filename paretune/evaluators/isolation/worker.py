@@ -59,10 +59,10 @@ class EvaluatingProcess:
                 suite = EvaluatorSuite.create(configured, wanted, context, devices, watch)
                 self._suite = self._stack.enter_context(suite)
                 return {"metrics": [asdict(metric) for metric in suite.metrics]}
-            case Measure(artifact, split, seconds):
+            case Measure(artifact, split, seconds, only, part):
                 assert self._suite is not None
                 self._seconds = seconds
-                measured, spent = self._suite.measure(artifact, split)
+                measured, spent = self._suite.measure(artifact, split, only, part)
                 return {"measured": {k: m.to_dict() for k, m in measured.items()}, "seconds": spent}
             case Close():
                 self._stack.close()

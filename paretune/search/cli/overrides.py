@@ -14,6 +14,7 @@ def overridden(
     trials: int | None = None,
     sampler: str | None = None,
     seed: int | None = None,
+    racing: bool | None = None,
     output: str | None = None,
     no_mlflow: bool = False,
 ) -> Config:
@@ -29,7 +30,7 @@ def overridden(
     if budget is not None:
         parsed = parse_budget(budget)
         search |= {"trials": parsed.trials, "time": parsed.seconds}
-    given = {"trials": trials, "sampler": sampler, "seed": seed}
+    given = {"trials": trials, "sampler": sampler, "seed": seed, "racing": racing}
     search |= {key: value for key, value in given.items() if value is not None}
     update: dict[str, Any] = {"search": config.search.model_copy(update=search)}
     if output is not None:

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from paretune.evaluators import Metric
 from paretune.search import text
 from paretune.search.figures import palette
-from paretune.search.figures.scene import Axis, Pair, Scene, scene, staircase, window
+from paretune.search.figures.scene import TIED, Axis, Pair, Scene, scene, staircase, window
 from paretune.search.info import StudyInfo
 from paretune.search.table import ordered
 from paretune.search.trial import Trial
@@ -59,7 +59,8 @@ def front_html(info: StudyInfo, trials: Sequence[Trial]) -> str:
 def _traces(pair: Pair, shown: Scene) -> list[go.Scatter]:
     x, y = pair.x, pair.y
     steps = staircase(pair, shown.members)
-    members: Any = {"size": 11, "color": palette.FRONT, "line": {"color": "white", "width": 1.2}}
+    clear: Any = {"size": 11, "color": palette.FRONT, "line": {"color": "white", "width": 1.2}}
+    tied: Any = {"size": 10, "color": "white", "line": {"color": palette.FRONT, "width": 2}}
     traces = [
         _points(
             "violates a constraint",
@@ -81,8 +82,14 @@ def _traces(pair: Pair, shown: Scene) -> list[go.Scatter]:
             showlegend=False,
             name="attained",
         ),
-        _points("front", pair, shown, shown.members, members).update(
-            error_x=_bars(x, shown.members), error_y=_bars(y, shown.members)
+        *(
+            _points(name, pair, shown, members, marker).update(
+                error_x=_bars(x, members), error_y=_bars(y, members)
+            )
+            for name, members, marker in (
+                (TIED, shown.ties, tied),
+                ("front", shown.clear, clear),
+            )
         ),
     ]
     for name, trial in shown.marks.items():
@@ -106,7 +113,7 @@ def _points(
         name=name,
         marker=marker,
         customdata=[[trial.number] for trial in trials],
-        text=[_hover(shown.info, trial) for trial in trials],
+        text=[_hover(shown, trial) for trial in trials],
         hovertemplate="%{text}<extra></extra>",
         showlegend=bool(trials),
     )
@@ -125,9 +132,14 @@ def _bars(axis: Axis, trials: Sequence[Trial]) -> dict[str, Any]:
     }
 
 
-def _hover(info: StudyInfo, trial: Trial) -> str:
+def _hover(shown: Scene, trial: Trial) -> str:
+    metrics = ordered(shown.info)
     lines = [f"<b>trial {trial.number}</b>", escape(text.summary(trial.policy)), ""]
-    lines += [_line(metric, trial) for metric in ordered(info) if metric.name in trial.figures]
+    lines += [_line(metric, trial) for metric in metrics if metric.name in trial.figures]
+    if (standing := shown.standings.get(trial.number)) is not None:
+        lines += [f"vs {name}: {how}" for name, how in standing.versus.items()]
+        if standing.ties:
+            lines.append(f"ties with trial {', '.join(map(str, standing.ties))}")
     lines += [f"violates {escape(violation)}" for violation in trial.violations]
     return "<br>".join(lines)
 

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from paretune.search.figures import palette
-from paretune.search.figures.scene import Pair, Scene, outside, scene, staircase, window
+from paretune.search.figures.scene import TIED, Pair, Scene, outside, scene, staircase, window
 from paretune.search.info import StudyInfo
 from paretune.search.trial import Trial
 
@@ -114,22 +114,26 @@ def _draw_front(axes: Axes, pair: Pair, shown: Scene) -> None:
         ys = np.array([worst_y, *ys, ys[-1]])
         axes.fill_between(xs, ys, worst_y, step="post", color=palette.FRONT, alpha=0.055, lw=0)
         axes.plot(xs, ys, drawstyle="steps-post", color=palette.FRONT, lw=1.3, alpha=0.75)
-    axes.errorbar(
-        x.values(shown.members),
-        y.values(shown.members),
-        xerr=x.errors(shown.members),
-        yerr=y.errors(shown.members),
-        fmt="o",
-        ms=6.2,
-        color=palette.FRONT,
-        mec="white",
-        mew=0.9,
-        ecolor=palette.FRONT,
-        elinewidth=0.9,
-        alpha=0.95,
-        zorder=5,
-        label="front",
-    )
+    for label, members, face, edge in (
+        (TIED, shown.ties, "white", palette.FRONT),
+        ("front", shown.clear, palette.FRONT, "white"),
+    ):
+        axes.errorbar(
+            x.values(members),
+            y.values(members),
+            xerr=x.errors(members),
+            yerr=y.errors(members),
+            fmt="o",
+            ms=6.2,
+            mfc=face,
+            mec=edge,
+            mew=0.9,
+            ecolor=palette.FRONT,
+            elinewidth=0.9,
+            alpha=0.95,
+            zorder=5,
+            label=label if members else "_",
+        )
 
 
 def _number(axes: Axes, pair: Pair, steps: Sequence[Trial]) -> None:

@@ -1,6 +1,6 @@
 """What a picture of a front shows, worked out once for every renderer."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -13,10 +13,14 @@ from paretune.search import text
 from paretune.search.front import front
 from paretune.search.info import StudyInfo
 from paretune.search.landmark import landmarks
+from paretune.search.standing import Standing, standings
 from paretune.search.table import ordered
 from paretune.search.trial import Trial, TrialStatus
 
 Span = tuple[float, float]
+
+TIED = "front, ties with another member"
+"""Legend of the members that the noise does not tell apart."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,7 @@ class Pair:
 class Scene:
     """Attributes:
     members: of the front.
+    standings: of the members, by number.
     others: satisfy all constraints, off the front.
     violating: measured, but break a constraint.
     marks: name of a landmark to its trial.
@@ -71,6 +76,7 @@ class Scene:
 
     info: StudyInfo
     members: Sequence[Trial]
+    standings: Mapping[int, Standing]
     others: Sequence[Trial]
     violating: Sequence[Trial]
     marks: dict[str, Trial]
@@ -80,6 +86,16 @@ class Scene:
     @property
     def title(self) -> str:
         return f"{self.info.name}: {len(self.members)} on the front of {self.total} trials"
+
+    @property
+    def clear(self) -> list[Trial]:
+        """Members that differ from every other beyond the noise."""
+        return [member for member in self.members if not self.standings[member.number].ties]
+
+    @property
+    def ties(self) -> list[Trial]:
+        """The other members."""
+        return [member for member in self.members if self.standings[member.number].ties]
 
     @property
     def caption(self) -> str:
@@ -101,6 +117,7 @@ def scene(info: StudyInfo, trials: Sequence[Trial]) -> Scene:
     return Scene(
         info=info,
         members=members,
+        standings=standings(info, complete, members),
         others=[t for t in complete if t.feasible and t.number not in on_front],
         violating=[t for t in complete if not t.feasible],
         marks=dict(landmarks(complete)),

@@ -11,7 +11,9 @@ from paretune.evaluators import Artifact
 from paretune.evaluators.metric import at, extended
 from paretune.search import text
 from paretune.search.config import TrackingSection
+from paretune.search.front import front
 from paretune.search.outputs import write_outputs
+from paretune.search.standing import Standing, standings
 from paretune.search.store import StudyStore
 from paretune.search.table import ordered
 from paretune.search.tracking import runs, spelling
@@ -106,11 +108,13 @@ class Projection:
         found = front_numbers(self._store.info, trials)
         members = set().union(*found.values())
         known = self.children()
+        standing = standings(self._store.info, trials, front(trials, self._store.info.objectives))
         for trial in trials:
+            own = standing.get(trial.number)
             if trial.number in members:
-                self.write_child(trial, known, apply, found)
+                self.write_child(trial, known, apply, found, own)
             elif self._all_trials or trial.number in known:
-                self.write_child(trial, known, None, found)
+                self.write_child(trial, known, None, found, own)
         if not self._all_trials:
             for number in known.keys() - members:
                 # What the registry refers to stays.
@@ -127,6 +131,7 @@ class Projection:
         known: Mapping[int, str],
         apply: Apply | None,
         members: Mapping[str, Collection[int]],
+        standing: Standing | None,
     ) -> tuple[str, str | None]:
         """The run of one trial; returns its id and that of its model.
 
@@ -134,6 +139,7 @@ class Projection:
             known: what `children` says.
             apply: makes its model; without it that is left out.
             members: what `front_numbers` says.
+            standing: of a member of the whole front; None for others.
         """
         run_id = known.get(trial.number) or runs.create_child(
             self.client, self._experiment, self.run_id, self._study, trial
@@ -144,6 +150,7 @@ class Projection:
                 spelling.key(at("paretune.on_front", device)): str(trial.number in found).lower()
                 for device, found in members.items()
             },
+            **spelling.standing_tags(standing),
             "paretune.flags": "; ".join(text.flags(self._store.info.metrics, trial.figures)),
             "paretune.artifact_sha256": trial.artifact_sha256,
             "mlflow.note.content": trial.reason or "; ".join(trial.violations),
@@ -197,6 +204,8 @@ class Projection:
         """As searched at step 0, confirmed at step 1, so that MLflow shows the confirmed ones."""
         time_ms = int(trial.finished_at * 1000)
         points = []
+        if trial.samples is not None:
+            points.append(Point("search_samples", trial.samples, time_ms, 0))
         sources = (("", 0, trial.measurements), ("", 1, trial.confirmed), ("test_", 1, trial.test))
         for prefix, step, measured in sources:
             for metric in ordered(self._store.info):

@@ -5,11 +5,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from paretune.search import text
+from paretune.search.certainty import EXPLAINED
 from paretune.search.front import front
 from paretune.search.info import StudyInfo
-from paretune.search.landmark import landmarks
-from paretune.search.table import ordered
+from paretune.search.landmark import LANDMARKS, landmarks
+from paretune.search.racing import summary
+from paretune.search.standing import Standing, standings
+from paretune.search.table import ordered, versus_column
 from paretune.search.trial import Trial
+from paretune.search.turnover import turnover
 from paretune.search.view import front_devices
 
 
@@ -60,6 +64,16 @@ def trial_params(trial: Trial) -> dict[str, str]:
     return {"policy": text.summary(trial.policy), **{k: str(n) for k, n in counts.items()}}
 
 
+def standing_tags(standing: Standing | None) -> dict[str, str]:
+    """How a front member stands; empty tags for trials that are off the front."""
+    versus = {} if standing is None else standing.versus
+    ties = () if standing is None else standing.ties
+    return {
+        **{f"paretune.{versus_column(name)}": str(versus.get(name, "")) for name in LANDMARKS},
+        "paretune.ties": ", ".join(map(str, ties)),
+    }
+
+
 def environment_tags(info: StudyInfo) -> dict[str, str]:
     """The study's environment, one tag a fact."""
     tags: dict[str, str] = {}
@@ -76,22 +90,31 @@ def description(info: StudyInfo, trials: Sequence[Trial]) -> str:
     members = front(trials, info.objectives)
     pictures = ", ".join(f"`front-{device}.html`" for device in front_devices(info))
     names = {trial.number: name for name, trial in landmarks(trials).items()}
+    standing = standings(info, trials, members)
+    headings = [text.label(metric) for metric in ordered(info)]
+    headings += [*(f"vs {name}" for name in LANDMARKS), "ties with"]
     lines = [
         f"**{len(members)}** on the front of {len(trials)} trials."
-        " Artifacts: `front.html` (interactive), `policies.png`, `front.csv`"
-        + (f"; by device {pictures}." if pictures else "."),
+        " Artifacts: `front.html` (interactive), `explain.html` (what was learned of the layers),"
+        " `policies.png`, `front.csv`" + (f"; by device {pictures}." if pictures else "."),
+        str(turnover(info, trials)),
+        summary(trials),
         "",
-        "| trial | " + " | ".join(text.label(metric) for metric in ordered(info)) + " | policy |",
-        "| ---: |" + " ---: |" * len(ordered(info)) + " --- |",
+        f"| trial | {' | '.join(headings)} | policy |",
+        "| ---: |" + " ---: |" * len(ordered(info)) + " --- |" * (len(LANDMARKS) + 2),
     ]
     for member in members[:40]:
         cells = [
             text.figure(member.figures[metric.name], text.Scale(1.0, metric.unit))
             for metric in ordered(info)
         ]
+        own = standing[member.number]
+        cells += [str(own.versus.get(name, "")) for name in LANDMARKS]
+        cells.append(", ".join(map(str, own.ties)))
         policy = names.get(member.number) or text.summary(member.policy)
         lines.append(f"| {member.number} | " + " | ".join(cells) + f" | {policy} |")
     shown = (m.figures[metric.name] for m in members[:40] for metric in ordered(info))
+    lines += ["", *(f"{relation}: {meaning}." for relation, meaning in EXPLAINED.items())]
     if doubts := text.doubts(shown):
         lines += ["", doubts]
     return "\n".join(lines)

@@ -2,6 +2,8 @@
 
 from paretune.evaluators import Artifact
 from paretune.search.config import TrackingSection
+from paretune.search.front import front
+from paretune.search.standing import standings
 from paretune.search.store import StudyStore
 from paretune.search.tracking import runs, spelling
 from paretune.search.tracking.model import register_model
@@ -46,11 +48,14 @@ def register_trial(
         UserError: the tracking URI does not answer.
     """
     projection = Projection(store, section)
+    trials = store.trials()
+    standing = standings(store.info, trials, front(trials, store.info.objectives))
     run_id, model_id = projection.write_child(
         trial,
         projection.children(),
         lambda _policy, _path: artifact,
-        front_numbers(store.info, store.trials()),
+        front_numbers(store.info, trials),
+        standing.get(trial.number),
     )
     assert model_id is not None
     name = spelling.model_name(store.info.name)

@@ -24,6 +24,7 @@ from paretune.evaluators import Artifact, EvaluationContext, EvaluatorSuite, Spl
 from paretune.evaluators.devices.device import DeviceSpec
 from paretune.evaluators.isolation.spool import Spool
 from paretune.evaluators.isolation.suite import IsolatedSuite
+from paretune.evaluators.part import Part
 from paretune.spaces import Policy
 from tests import models
 from tests.evaluators.conftest import artifact, mlp_splits
@@ -94,6 +95,9 @@ def test_the_same_figures_as_in_this_process(folder: Path, context: EvaluationCo
                 assert list(measured) == wanted
                 assert measured == expected
                 assert set(seconds) == {"accuracy", "size"}
+                measured, seconds = isolated.measure(other, split, {"agreement"})
+                assert measured == {"agreement": expected["agreement"]}
+                assert set(seconds) == {"accuracy"}
     # Nobody had anything to say.
     assert not log.exists()
 
@@ -351,6 +355,7 @@ import sys
 from pathlib import Path
 from paretune.evaluators import EvaluationContext, Splits
 from paretune.evaluators.isolation.suite import IsolatedSuite
+from paretune.evaluators.part import Part
 from tests.evaluators.isolation.test_suite import candidate, process_id
 
 folder = Path(sys.argv[1])
@@ -393,3 +398,32 @@ def wait_until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def test_parts_go_on_after_the_process_was_killed(start: Start, folder: Path) -> None:
+    suite = start(wanted=("accuracy", "faulty"))
+    raced = {"accuracy"}
+
+    def teach() -> None:
+        for number in range(1, 5):
+            suite.measure(candidate(folder, number), "search", raced)
+
+    teach()
+    other = candidate(folder, 0)
+    first, seconds = suite.measure(other, "search", raced, Part(1 / 8))
+    assert first["accuracy"].samples["count"] == 8
+    assert seconds.keys() == {"accuracy"}
+    os.kill(process_id(suite), signal.SIGKILL)
+    with pytest.raises(TransientError, match="killed by SIGKILL"):
+        suite.measure(other, "search", raced, Part(1 / 4))
+    # The new process has no experience of its own. The other evaluator knows of no parts.
+    both, _ = suite.measure(other, "search", None, Part(1 / 4))
+    assert both["accuracy"].samples == {"count": 64, "of": 64}
+    assert both["faulty"].value == 1.0
+    teach()
+    later, _ = suite.measure(other, "search", raced, Part(1 / 4))
+    assert later["accuracy"].samples["count"] == 16
+    last, _ = suite.measure(other, "search", raced, Part(1.0))
+    whole, _ = suite.measure(other, "search")
+    assert last["accuracy"].value == whole["accuracy"].value == both["accuracy"].value
+    assert not last["accuracy"].partial
