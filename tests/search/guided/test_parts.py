@@ -118,7 +118,8 @@ def planted(x: np.ndarray) -> np.ndarray:
     strength = np.array([1.0, 0.3, 2.0])
     precision = np.array([0.0, 0.2, 1.0])
     damage = precision[x[:, [0, 2, 3]]] @ strength + 0.4 * x[:, 1] + 0.1 * x[:, 4]
-    return damage + 0.5 * ((x[:, 0] == 2) & (x[:, 2] == 2))
+    found: np.ndarray = damage + 0.5 * ((x[:, 0] == 2) & (x[:, 2] == 2))
+    return found
 
 
 def test_the_surrogate_learns_planted_effects() -> None:

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import optuna
@@ -28,7 +29,9 @@ def costs(params: dict[str, int]) -> tuple[float, float]:
 
 
 def search(
-    sampler: optuna.samplers.BaseSampler, trials: int, directions: Sequence[str] = ("minimize",) * 2
+    sampler: optuna.samplers.BaseSampler,
+    trials: int,
+    directions: Sequence[Literal["minimize", "maximize"]] = ("minimize", "minimize"),
 ) -> optuna.Study:
     study = optuna.create_study(directions=list(directions), sampler=sampler)
     for option in range(OPTIONS):
