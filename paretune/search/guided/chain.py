@@ -5,13 +5,10 @@ from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
-from numpy.typing import NDArray
 
+from paretune.search.guided.arrays import Floats, Indices
 from paretune.search.guided.features import Features
 from paretune.search.guided.structure import Structure
-
-Indices = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 STATES = 32
 """A site with more combinations of options is searched over this many of them, drawn at random."""

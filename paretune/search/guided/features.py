@@ -5,12 +5,9 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
+from paretune.search.guided.arrays import Floats, Indices
 from paretune.search.guided.structure import Structure
-
-Indices = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 _FLOOR = 0.05
 

@@ -2,9 +2,8 @@
 
 import moocore
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from paretune.search.guided.arrays import Flags, Floats
 
 SAMPLES = 2048
 
@@ -60,8 +59,8 @@ class Improver:
         assert self._box is not None
         free = self._box
         if len(front):
-            worse: NDArray[np.bool_] = np.all(front[None] <= free[:, None], axis=2)
+            worse: Flags = np.all(front[None] <= free[:, None], axis=2)
             free = free[~worse.any(axis=1)]
-        won: NDArray[np.bool_] = np.all(candidates[:, None] <= free[None], axis=2)
+        won: Flags = np.all(candidates[:, None] <= free[None], axis=2)
         found: Floats = won.mean(axis=1) * (len(free) / len(self._box))
         return found

@@ -3,11 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from paretune.search.guided.arrays import Floats
 from paretune.search.guided.features import Features
-
-Floats = NDArray[np.float64]
 
 _REACH = 3.0
 """Of what depends on all knobs: how fast policies become strangers as they differ."""

@@ -4,16 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from paretune.search.guided.arrays import Flags, Floats, Indices
 from paretune.search.guided.levels import Levels
 from paretune.search.guided.structure import Structure
-
-Indices = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -36,16 +33,16 @@ class Facts:
     running: Indices
 
     @property
-    def measured(self) -> NDArray[np.bool_]:
+    def measured(self) -> Flags:
         """Which trials have objectives."""
-        found: NDArray[np.bool_] = np.all(np.isfinite(self.y), axis=1)
+        found: Flags = np.all(np.isfinite(self.y), axis=1)
         return found
 
     @property
-    def feasible(self) -> NDArray[np.bool_]:
+    def feasible(self) -> Flags:
         """Which of them break no constraint."""
-        broken: NDArray[np.bool_] = np.any(self.violations > 0, axis=1)
-        found: NDArray[np.bool_] = self.measured & ~broken
+        broken: Flags = np.any(self.violations > 0, axis=1)
+        found: Flags = self.measured & ~broken
         return found
 
 

@@ -1,13 +1,11 @@
 """Learning the variances of the prior from trials."""
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import cho_solve, cholesky
 
+from paretune.search.guided.arrays import Floats
 from paretune.search.guided.features import Features
 from paretune.search.guided.kernel import Kernel, Variances
-
-Floats = NDArray[np.float64]
 
 _LEAST_NOISE = 1e-4
 _SURE = 0.02

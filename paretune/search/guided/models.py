@@ -4,14 +4,11 @@ from dataclasses import dataclass
 
 import moocore
 import numpy as np
-from numpy.typing import NDArray
 
+from paretune.search.guided.arrays import Floats, Indices
 from paretune.search.guided.knowledge import Facts
 from paretune.search.guided.structure import Structure
 from paretune.search.guided.surrogate import Surrogate
-
-Indices = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 MOST_TRIALS = 600
 """That a surrogate is made of: more would cost more than they tell near the front."""

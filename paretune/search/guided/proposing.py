@@ -2,19 +2,15 @@
 
 import moocore
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import cholesky
 
+from paretune.search.guided.arrays import Floats, Indices
 from paretune.search.guided.chain import Chain, weighed
 from paretune.search.guided.improvement import Improver
 from paretune.search.guided.knowledge import Facts, distinct
 from paretune.search.guided.models import Fitter, Models
 from paretune.search.guided.structure import Structure
 from paretune.search.guided.surrogate import Surrogate
-
-Indices = NDArray[np.int64]
-Floats = NDArray[np.float64]
-Flags = NDArray[np.bool_]
 
 ENUMERATED = 4096
 """A space of so many policies is looked at whole."""

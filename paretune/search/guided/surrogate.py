@@ -10,17 +10,14 @@ group by group (MacKay, Neural Computation 4:415, 1992), shrunk towards those of
 from itertools import product
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import cho_solve, cholesky, solve_triangular
 
+from paretune.search.guided.arrays import Floats, Indices
 from paretune.search.guided.features import Features
 from paretune.search.guided.kernel import Kernel, Variances
 from paretune.search.guided.learning import learn, noise_levels, start
 from paretune.search.guided.structure import Structure
 from paretune.search.guided.warp import Shape, Warp
-
-Indices = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 TRIED: tuple[tuple[Shape, bool], ...] = (
     ("plain", False),

@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from paretune.search.guided.arrays import Floats
 
 Shape = Literal["plain", "root", "logarithm", "ceiling", "logit"]
 
