@@ -5,7 +5,7 @@ import numpy as np
 
 from paretune.search.guided.arrays import Flags, Floats
 
-SAMPLES = 2048
+SAMPLES = 1024
 
 
 class Improver:
@@ -57,10 +57,15 @@ class Improver:
 
     def _sampled(self, front: Floats, candidates: Floats) -> Floats:
         assert self._box is not None
-        free = self._box
-        if len(front):
-            worse: Flags = np.all(front[None] <= free[:, None], axis=2)
-            free = free[~worse.any(axis=1)]
-        won: Flags = np.all(candidates[:, None] <= free[None], axis=2)
-        found: Floats = won.mean(axis=1) * (len(free) / len(self._box))
+        free = self._box[~_dominates(front, self._box).any(axis=0)]
+        found: Floats = _dominates(candidates, free).sum(axis=1) / len(self._box)
         return found
+
+
+def _dominates(points: Floats, others: Floats) -> Flags:
+    """Which points are no worse than which others, shape (points, others)."""
+    found: Flags = np.ones((len(points), len(others)), dtype=bool)
+    # One objective at a time: an array with one more axis would take several times as long.
+    for ours, theirs in zip(points.T, others.T, strict=True):
+        found &= ours[:, None] <= theirs
+    return found

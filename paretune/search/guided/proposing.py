@@ -171,6 +171,8 @@ class Planner:
                 score = excess[:, split:].mean(axis=0) + 1e-9 * y[:, split:].mean(axis=(0, 2))
                 best = int(np.where(free, score, np.inf).argmin())
             chosen.append(best)
+            if len(chosen) == count:
+                break
             free[best] = False
             for draw in range(len(fronts)):
                 if fine[draw, split + best] and gains[draw, best] > 0:

@@ -164,3 +164,9 @@ def test_levels_of_a_range() -> None:
     assert Levels.of(FloatDistribution(0.0, 8.0)).index(6.9) == 7
     mixed = Levels.of(CategoricalDistribution((1, True, None, "1")))
     assert [mixed.index(v) for v in (1, True, None, "1")] == [0, 1, 2, 3]
+
+
+def test_nothing_improves_on_a_front_that_holds_all() -> None:
+    rng = np.random.default_rng(0)
+    improver = Improver(np.ones(3), np.zeros(3), rng)
+    assert improver(np.zeros((1, 3)), rng.random((5, 3))).tolist() == [0.0] * 5
