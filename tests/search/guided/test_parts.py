@@ -9,7 +9,9 @@ import pytest
 from paretune.search.guided.chain import Chain, Tables, weighed
 from paretune.search.guided.features import Features
 from paretune.search.guided.improvement import Improver
+from paretune.search.guided.knowledge import Facts
 from paretune.search.guided.levels import Levels
+from paretune.search.guided.proposing import Planner
 from paretune.search.guided.structure import Structure
 from paretune.search.guided.surrogate import Surrogate
 from paretune.search.guided.warp import Shape, Warp
@@ -170,3 +172,12 @@ def test_nothing_improves_on_a_front_that_holds_all() -> None:
     rng = np.random.default_rng(0)
     improver = Improver(np.ones(3), np.zeros(3), rng)
     assert improver(np.zeros((1, 3)), rng.random((5, 3))).tolist() == [0.0] * 5
+
+
+def test_what_is_measured_or_running_is_not_planned() -> None:
+    every = everything(STRUCTURE)
+    measured, running, left = every[:60], every[60:70], every[70:]
+    y = np.stack([planted(measured), -measured.sum(axis=1)], axis=1).astype(float)
+    facts = Facts(STRUCTURE, measured, y, np.empty((60, 0)), running)
+    planned = Planner(STRUCTURE, np.random.default_rng(0)).propose(facts, len(every))
+    assert sorted(map(tuple, planned)) == sorted(map(tuple, left))
