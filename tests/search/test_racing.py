@@ -1,139 +1,35 @@
-"""Racing: who is out, how sure that is, and what is left of it in a study."""
+"""Racing in a study: who is stopped, what that costs and saves, and what is left of it."""
 
-import hashlib
 import re
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from paretune.errors import Infeasible, TransientError
-from paretune.evaluators import Artifact, Measurement, Metric, SplitName
-from paretune.evaluators.accuracy.experience import Experience, forecast
-from paretune.evaluators.intervals import Scores
+from paretune.evaluators import Artifact, Measurement, SplitName
 from paretune.evaluators.part import Part
-from paretune.search.attempt import Measured
-from paretune.search.constraint import Constraint
 from paretune.search.front import front
-from paretune.search.info import StudyInfo
-from paretune.search.racing import SHARES, Take, may_race, race, summary
+from paretune.search.racing import SHARES, may_race, race, summary
 from paretune.search.seeds import seed_policies
 from paretune.search.store import StudyStore
 from paretune.search.table import trials_table
 from paretune.search.trial import Trial, TrialStatus
 from paretune.spaces import Policy
 from tests.search.driving import search, trials_of
-from tests.search.fake import FakeBench, figures, make_info, make_space
-
-TOTAL = 800
-DROP = Metric("accuracy_drop", "", "minimize", "accuracy lost", sampled=True)
-LIMIT = Constraint("accuracy_drop", "<=", 0.06)
-
-
-def racing_info(*constraints: Constraint) -> StudyInfo:
-    info = make_info(constraints)
-    objectives = (replace(info.objectives[0], sampled=True), info.objectives[1])
-    return replace(info, objectives=objectives, metrics=(*objectives, info.metrics[2], DROP))
-
-
-class Samples:
-    """Hits and misses, sample by sample; fp32 is right on nine of ten, and on some hardly."""
-
-    def __init__(self) -> None:
-        rng = np.random.default_rng(3)
-        self.before = (rng.random(TOTAL) < 0.9).astype(float)
-        self.sure = rng.exponential(1.0, TOTAL)
-        self.experience = Experience(TOTAL, 1 - self.before)
-
-    def after(self, policy: Policy) -> Scores:
-        lost = 0.95 - figures(policy)["accuracy"].value
-        own = np.random.default_rng(int(hashlib.sha256(policy.key.encode()).hexdigest()[:8], 16))
-        flipped = own.random(TOTAL) < np.minimum(1.0, 10 * lost) * np.exp(-8 * self.sure)
-        return np.where(flipped, 1 - self.before, self.before)
-
-    def measure(self, policy: Policy, metric: str, part: Part | None) -> Measurement:
-        drop = metric == "accuracy_drop"
-        gains = self.after(policy) - self.before
-        base, sign = (0.0, -1) if drop else (float(self.before.mean()), 1)
-        count = TOTAL if part is None else int(TOTAL * part.share)
-        samples: dict[str, float | None] = {"count": count}
-        if part is not None:
-            samples["of"] = TOTAL
-        value = base + sign * float(gains.mean())
-        if count < TOTAL:
-            rows = np.argsort(-self.experience.weight(), kind="stable")[:count]
-            found = forecast(self.experience, rows, gains[rows])
-            assert found.best is not None
-            value, samples["best"] = (
-                base + sign * float(found.gains.mean()),
-                base + sign * found.best,
-            )
-        elif part is None:
-            self.experience.add(np.arange(TOTAL), gains)
-        return Measurement(value, value - 0.01, value + 0.01, samples, {"split": "search"})
-
-
-class RacingBench(FakeBench):
-    """A bench whose accuracy is that of samples.
-
-    Attributes:
-        asked: (policy, metrics, share) of every measurement, in order.
-    """
-
-    def __init__(self, *constraints: Constraint) -> None:
-        super().__init__(make_space(5), racing_info(*constraints))
-        self.asked: list[tuple[Policy, frozenset[str], float | None]] = []
-        self.samples = Samples()
-
-    def measure(self, artifact: Artifact, split: SplitName) -> Measured:
-        return self.measure_only(artifact, split, {metric.name for metric in self.info.metrics})
-
-    def measure_only(
-        self,
-        artifact: Artifact,
-        split: SplitName,
-        metrics: Set[str],
-        part: Part | None = None,
-    ) -> tuple[Mapping[str, Measurement], Mapping[str, float]]:
-        self.trouble(artifact.policy, split)
-        share = None if part is None else part.share
-        self.asked.append((artifact.policy, frozenset(metrics), share))
-        if split == "search":
-            self.measured.append((artifact.policy, split))
-        exact = figures(artifact.policy, split)
-        found = {
-            name: self.samples.measure(artifact.policy, name, part)
-            if name.startswith("accuracy")
-            else exact[name]
-            for name in metrics
-        }
-        found = {
-            name: replace(m, conditions={"split": split}) if "split" in m.conditions else m
-            for name, m in found.items()
-        }
-        return found, {"fake": 1.0}
-
-    def taking(self, policy: Policy) -> Take:
-        """Measures this policy."""
-        artifact = Artifact(Path("none"), policy, "")
-        return lambda metrics, part: self.measure_only(artifact, "search", metrics, part)[0]
-
-
-def whole(policy: Policy) -> dict[str, Measurement]:
-    names = ("accuracy", "accuracy_drop")
-    return figures(policy) | {name: Samples().measure(policy, name, None) for name in names}
-
-
-def policies(count: int) -> list[Policy]:
-    space = make_space(5)
-    rng = np.random.default_rng(0)
-    drawn = [
-        space.decode({k.name: k.options[rng.integers(len(k.options))] for k in space.knobs})
-        for _ in range(count)
-    ]
-    return list(dict.fromkeys(drawn))
+from tests.search.fake import make_info
+from tests.search.racing import (
+    LIMIT,
+    TOTAL,
+    RacingBench,
+    fixed,
+    on_split,
+    part_of,
+    policies,
+    racing_info,
+    whole,
+)
 
 
 def test_only_what_is_off_the_front_is_stopped() -> None:
@@ -230,96 +126,6 @@ def test_a_split_that_is_whole_at_once_is_asked_for_once() -> None:
         {"accuracy", "accuracy_drop"},
         {"latency_ms", "size_bytes"},
     ]
-
-
-def fixed(**values: float | Measurement) -> dict[str, Measurement]:
-    found = {"size_bytes": Measurement(1.0), "accuracy_drop": Measurement(0.0)}
-    return found | {
-        n: v if isinstance(v, Measurement) else Measurement(v) for n, v in values.items()
-    }
-
-
-def part_of(value: float, best: float | None) -> Measurement:
-    samples = {"count": 100, "of": TOTAL, "best": best}
-    return Measurement(value, value - 0.1, value + 0.1, samples, {"split": "search"})
-
-
-def on_split(value: float) -> Measurement:
-    return Measurement(value, conditions={"split": "search"})
-
-
-def spread(value: float, half: float) -> Measurement:
-    return Measurement(value, value - half, value + half)
-
-
-@pytest.mark.parametrize(
-    ("accuracy", "latency", "stops"),
-    [
-        (part_of(0.80, 0.85), spread(2.0, 0.1), True),
-        (part_of(0.80, 0.91), spread(2.0, 0.1), False),
-        (part_of(0.80, None), spread(2.0, 0.1), False),
-        # The latencies' intervals meet.
-        (part_of(0.80, 0.85), spread(1.15, 0.1), False),
-        (part_of(0.80, 0.85), spread(0.5, 0.1), False),
-        (part_of(0.80, 0.85), Measurement(1.1), True),
-    ],
-)
-def test_when_a_member_of_the_front_is_surely_no_worse(
-    accuracy: Measurement, latency: Measurement, *, stops: bool
-) -> None:
-    info = racing_info()
-    measured = fixed(accuracy=0.9, latency_ms=spread(1.0, 0.1))
-    rival = Trial(0, TrialStatus.COMPLETE, policies(1)[0], measured)
-    shares = []
-
-    def take(metrics: Set[str], part: Part) -> Mapping[str, Measurement]:
-        shares.append(part.share)
-        all_of = fixed(accuracy=accuracy, latency_ms=latency)
-        return {name: all_of[name] for name in metrics}
-
-    race(info, [rival], take)
-    assert shares[-1] == (1 / 8 if stops else 1.0)
-
-
-@pytest.mark.parametrize(
-    ("constraint", "measured", "reason"),
-    [
-        (
-            LIMIT,
-            part_of(0.1, 0.0712),
-            "accuracy_drop at least 0.0712 on 100 of 800 samples, allowed 0.06",
-        ),
-        (LIMIT, part_of(0.1, 0.05), ""),
-        (LIMIT, part_of(0.1, None), ""),
-        # It could still become broken, or whole: an upper bound on what should be small.
-        (Constraint("accuracy_drop", ">=", 0.5), part_of(0.1, 0.0712), ""),
-    ],
-)
-def test_when_a_constraint_is_surely_broken(
-    constraint: Constraint, measured: Measurement, reason: str
-) -> None:
-    info = racing_info(constraint)
-    parts = fixed(accuracy=part_of(0.8, 0.9), accuracy_drop=measured, latency_ms=1.0)
-
-    def take(metrics: Set[str], part: Part) -> Mapping[str, Measurement]:
-        return {name: parts[name] for name in metrics}
-
-    assert race(info, [], take).broken == reason
-
-
-def test_a_device_that_rules_it_out_leaves_the_others() -> None:
-    info = racing_info(Constraint("latency_ms@pi", "<=", 1.0))
-    info = replace(info, metrics=(*info.metrics, info.objectives[1].on("pi")))
-    shares = []
-
-    def take(metrics: Set[str], part: Part) -> Mapping[str, Measurement]:
-        shares.append(part.share)
-        found = fixed(accuracy=part_of(0.8, 0.9), latency_ms=1.0)
-        found |= {"latency_ms@pi": Measurement(9.0), "accuracy_drop": part_of(0.1, 0.0)}
-        return {name: found[name] for name in metrics}
-
-    race(info, [], take)
-    assert shares[-1] == 1.0
 
 
 def test_trouble_in_a_later_part_ends_the_trial_as_before(tmp_path: Path) -> None:
