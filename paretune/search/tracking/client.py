@@ -5,10 +5,13 @@ MLflow is imported on first use: it takes seconds.
 
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from paretune.errors import UserError
+from paretune.files import scratch_folder
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -40,17 +43,17 @@ def connect(uri: str) -> "MlflowClient":
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
+    # Their errors are raised as well.
     for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         if is_database(uri):
             _probe_database(uri)
         client = MlflowClient(tracking_uri=uri, registry_uri=uri)
         client.search_experiments(max_results=1)
     except (MlflowException, SQLAlchemyError, OSError, ImportError, ValueError) as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(
-            f"cannot reach MLflow at '{uri}' (tracking.uri): {first}; allowed are a running"
+            f"cannot reach MLflow at '{uri}' (tracking.uri): {cause(error)}; allowed are a running"
             " server such as http://host:5000, a database such as sqlite:///mlflow.db, or"
             " `tracking: {enabled: false}`"
         ) from None
@@ -64,6 +67,35 @@ def check_reachable(uri: str) -> None:
         UserError: names the URI and what went wrong.
     """
     connect(uri)
+
+
+@contextmanager
+def failing_with_a_message(uri: str) -> Iterator[None]:
+    """What MLflow fails with in the middle becomes one line.
+
+    Raises:
+        UserError: it failed.
+    """
+    try:
+        yield
+    except Exception as error:
+        from mlflow.exceptions import MlflowException
+        from requests import RequestException
+        from sqlalchemy.exc import SQLAlchemyError
+
+        if not isinstance(error, MlflowException | RequestException | SQLAlchemyError):
+            raise
+        raise UserError(
+            f"MLflow at '{uri}' fails: {cause(error)}; once it works, `paretune sync` writes what"
+            " is missing"
+        ) from error
+
+
+def cause(error: Exception) -> str:
+    """One line that says why, without what the HTTP client wraps around it."""
+    first, *_ = str(error).strip().splitlines() or [type(error).__name__]
+    _, wrapped, inner = first.partition("(Caused by ")
+    return inner.rstrip(")") + ")" if wrapped else first
 
 
 def find_experiment(client: "MlflowClient", name: str) -> str:
@@ -112,6 +144,8 @@ def _probe_database(uri: str) -> None:
         path.resolve().parent.mkdir(parents=True, exist_ok=True)
         if not os.access(path if path.exists() else path.resolve().parent, os.W_OK):
             raise OSError(f"cannot write to {path}")
+        if not path.exists() or not path.stat().st_size:
+            _make_database(path.resolve())
     scheme = uri.partition(":")[0].partition("+")[0]
     waits = {"connect_timeout": _CONNECT_TIMEOUT_S} if scheme in ("postgresql", "mysql") else {}
     engine = create_engine(uri, connect_args=waits)
@@ -119,3 +153,22 @@ def _probe_database(uri: str) -> None:
         inspect(engine)
     finally:
         engine.dispose()
+
+
+def _make_database(path: Path) -> None:
+    """Make MLflow's tables elsewhere first: half of them could never be completed after a kill."""
+    from mlflow import MlflowClient
+
+    with scratch_folder(path.parent, path.name) as scratch:
+        draft = scratch / path.name
+        MlflowClient(tracking_uri=f"sqlite:///{draft}").search_experiments(max_results=1)
+        if path.exists() and not path.stat().st_size:
+            path.unlink()
+        try:
+            path.hardlink_to(draft)
+        except FileExistsError:
+            # Somebody else was faster.
+            return
+        except OSError:
+            # Not every file system knows links.
+            draft.replace(path)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from paretune.search.archive import Archive
 from paretune.search.info import StudyInfo
+from paretune.search.tracking.runs import milliseconds
 from paretune.search.trial import Trial
 
 
@@ -39,7 +40,7 @@ class History:
         """The steps of further trials, with the figures that the search saw."""
         for trial in trials:
             self._archive.extend([trial])
-            yield Step(trial.number, int(trial.finished_at * 1000), self._values())
+            yield Step(trial.number, milliseconds(trial.finished_at), self._values())
 
     def _values(self) -> dict[str, float]:
         members = self._archive.members

@@ -12,6 +12,7 @@ from paretune.search.tracking.client import is_database
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import LoggedModel, Run
     from mlflow.models import ModelSignature
     from onnx import GraphProto, ModelProto, ValueInfoProto
 
@@ -20,7 +21,10 @@ _MODEL_TAG = "paretune.model_id"
 
 
 def log_model(client: "MlflowClient", run_id: str, name: str, artifact: Artifact) -> str:
-    """Make the artifact a model of the run, unless it is one already; returns the model's id."""
+    """Make the artifact a model of the run, unless it is one already; returns the model's id.
+
+    One that was begun and never finished is gone on with.
+    """
     with warnings.catch_warnings():
         # About type hints of MLflow itself, when this module of its is first imported.
         warnings.filterwarnings("ignore", ".*Any type hint is inferred as AnyType")
@@ -28,10 +32,11 @@ def log_model(client: "MlflowClient", run_id: str, name: str, artifact: Artifact
     import onnx
     from mlflow.entities import LoggedModelOutput
 
-    if (known := find_model(client, run_id, artifact.sha256)) is not None:
-        return known
     run = client.get_run(run_id)
-    logged = client.create_logged_model(
+    logged = find_model(client, run, artifact.sha256)
+    if logged is not None and str(logged.status) == "READY":
+        return str(logged.model_id)
+    logged = logged or client.create_logged_model(
         run.info.experiment_id,
         name=name,
         source_run_id=run_id,
@@ -43,19 +48,20 @@ def log_model(client: "MlflowClient", run_id: str, name: str, artifact: Artifact
         folder = Path(scratch) / "model"
         _save(onnx.load(artifact.path), artifact, folder, logged.model_id, run_id)
         client.log_model_artifacts(logged.model_id, str(folder))
-    client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
+    outputs = () if run.outputs is None else run.outputs.model_outputs
+    if logged.model_id not in [output.model_id for output in outputs]:
+        client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
     client.finalize_logged_model(logged.model_id, "READY")
     return str(logged.model_id)
 
 
-def find_model(client: "MlflowClient", run_id: str, sha256: str) -> str | None:
-    """The id of the run's model with these bytes, if it was logged to the end."""
-    outputs = client.get_run(run_id).outputs
-    for output in outputs.model_outputs if outputs is not None else ():
-        model = client.get_logged_model(output.model_id)
-        if model.tags.get(SHA256_TAG) == sha256 and str(model.status) == "READY":
-            return str(model.model_id)
-    return None
+def find_model(client: "MlflowClient", run: "Run", sha256: str) -> "LoggedModel | None":
+    """The run's model with these bytes, whether it was logged to the end or not."""
+    models = client.search_logged_models(
+        [run.info.experiment_id], f"source_run_id = '{run.info.run_id}'"
+    )
+    same = [model for model in models if model.tags.get(SHA256_TAG) == sha256]
+    return max(same, key=lambda model: str(model.status) == "READY", default=None)
 
 
 def register_model(client: "MlflowClient", name: str, model_id: str, alias: str) -> str:

@@ -2,24 +2,24 @@
 
 import json
 import tempfile
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from paretune.errors import UserError
 from paretune.evaluators import Artifact
-from paretune.evaluators.metric import at, extended
+from paretune.evaluators.metric import at
 from paretune.search import text
 from paretune.search.config import TrackingSection
 from paretune.search.front import front
 from paretune.search.outputs import write_outputs
 from paretune.search.standing import Standing, standings
-from paretune.search.store import StudyStore
-from paretune.search.table import ordered
 from paretune.search.tracking import runs, spelling
 from paretune.search.tracking.client import connect, find_experiment
+from paretune.search.tracking.content import Content
 from paretune.search.tracking.history import History
 from paretune.search.tracking.model import log_model
+from paretune.search.tracking.points import trial_points
 from paretune.search.tracking.runs import Point, Record
 from paretune.search.trial import Trial, TrialStatus
 from paretune.search.view import all_members, front_numbers
@@ -33,93 +33,94 @@ Apply = Callable[[Policy, Path], Artifact]
 
 
 class Projection:
-    """Writes what the store says into one parent run and its children. Idempotent throughout.
+    """Writes what a study holds into one parent run and its children. Idempotent throughout.
+
+    What takes long is done piece by piece, with a pause after each: iterate to the end. After an
+    error it is of no more use; a new one brings what is missing.
 
     Attributes:
         client: talks to the server or database.
         run_id: of the parent run.
     """
 
-    def __init__(self, store: StudyStore, section: TrackingSection) -> None:
+    def __init__(self, content: Content, section: TrackingSection) -> None:
         """Find the study's runs or make them.
 
         Raises:
             UserError: the tracking URI does not answer, or the study has no trial yet.
         """
-        trials = store.trials()
+        trials = content.trials
         if not trials:
-            raise UserError(f"the study in '{store.folder}' has no trial yet; nothing to record")
+            raise UserError(f"the study in '{content.folder}' has no trial yet; nothing to record")
         if section.uri is None:
             raise UserError("tracking.uri is empty, so there is nowhere to record the study")
-        self._store = store
+        self._info = content.info
         self._all_trials = section.all_trials
         self.client: MlflowClient = connect(section.uri)
         self._experiment = find_experiment(self.client, section.experiment)
-        self._study = runs.study_key(store.info, trials)
+        self._study = runs.study_key(content.info, trials)
         found = runs.find_study(self.client, self._experiment, self._study)
-        begun = int(1000 * (trials[0].finished_at - trials[0].duration))
         self.run_id = found or runs.create_study(
-            self.client, self._experiment, self._study, store.info, begun
+            self.client, self._experiment, self._study, content.info, trials[0]
         )
-        self._history = History(store.info, None)
+        self._history = History(content.info, None)
         self._reference: tuple[float, ...] | None = None
         self._written = 0
-        self._describe(trials)
+        self._describe(content)
 
-    def write_steps(self) -> None:
+    def write_steps(self, content: Content) -> Iterator[None]:
         """Bring the parent run's charts up to the last trial."""
-        trials = self._store.searched_trials()
-        reference = self._store.hypervolume_reference
-        if reference != self._reference:
+        if content.hypervolume_reference != self._reference:
             # The seed policies fix the point that volumes count from; their own steps get it late.
-            self._reference = reference
-            self._history = History(self._store.info, reference)
+            self._reference = content.hypervolume_reference
+            self._history = History(self._info, self._reference)
             self._written = 0
-        steps = list(self._history.steps(trials[self._written :]))
-        self._written = len(trials)
         points = [
             Point(spelling.key(name), value, step.time_ms, step.number)
-            for step in steps
+            for step in self._history.steps(content.searched[self._written :])
             for name, value in step.values.items()
         ]
-        try:
-            runs.write(self.client, self.run_id, Record(points))
-        except BaseException:
-            self._history = History(self._store.info, reference)
-            self._written = 0
-            raise
+        self._written = len(content.searched)
+        for begin in range(0, len(points), runs.BATCH):
+            batch = points[begin : begin + runs.BATCH]
+            runs.write(self.client, self.run_id, Record(batch))
+            yield
 
-    def write_outputs(self) -> None:
+    def write_outputs(self, content: Content) -> Iterator[None]:
         """Tables and figures as artifacts of the parent run."""
-        trials = self._store.trials()
         with tempfile.TemporaryDirectory() as scratch:
-            write_outputs(self._store.info, trials, Path(scratch))
-            self.client.log_artifacts(self.run_id, scratch)
-        tags = {"mlflow.note.content": spelling.description(self._store.info, trials)}
+            for path in write_outputs(self._info, content.trials, Path(scratch)):
+                self.client.log_artifact(self.run_id, str(path))
+                yield
+        tags = {"mlflow.note.content": spelling.description(self._info, content.trials)}
         runs.write(self.client, self.run_id, Record(tags=tags))
 
-    def write_children(self, apply: Apply | None) -> None:
+    def write_children(self, content: Content, apply: Apply | None) -> Iterator[None]:
         """One run a front member, with its model; one for every trial if the config asks for it.
 
         Args:
             apply: makes the members' models; without it they are left out.
         """
-        trials = self._store.trials()
-        found = front_numbers(self._store.info, trials)
+        trials = content.trials
+        found = front_numbers(self._info, trials)
         members = set().union(*found.values())
         known = self.children()
-        standing = standings(self._store.info, trials, front(trials, self._store.info.objectives))
+        standing = standings(self._info, trials, front(trials, self._info.objectives))
         for trial in trials:
             own = standing.get(trial.number)
             if trial.number in members:
                 self.write_child(trial, known, apply, found, own)
             elif self._all_trials or trial.number in known:
                 self.write_child(trial, known, None, found, own)
+            else:
+                continue
+            yield
         if not self._all_trials:
             for number in known.keys() - members:
                 # What the registry refers to stays.
                 if not runs.is_picked(self.client, known[number]):
                     self.client.delete_run(known[number])
+                yield
 
     def children(self) -> dict[int, str]:
         """Trial number to run id."""
@@ -151,7 +152,7 @@ class Projection:
                 for device, found in members.items()
             },
             **spelling.standing_tags(standing),
-            "paretune.flags": "; ".join(text.flags(self._store.info.metrics, trial.figures)),
+            "paretune.flags": "; ".join(text.flags(self._info.metrics, trial.figures)),
             "paretune.artifact_sha256": trial.artifact_sha256,
             "mlflow.note.content": trial.reason or "; ".join(trial.violations),
         }
@@ -162,61 +163,25 @@ class Projection:
         if apply is not None:
             with tempfile.TemporaryDirectory() as scratch:
                 artifact = apply(trial.policy, Path(scratch) / "model.onnx")
-                name = spelling.model_name(f"{self._store.info.name}-trial-{trial.number}")
+                name = spelling.model_name(f"{self._info.name}-trial-{trial.number}")
                 model_id = log_model(self.client, run_id, name, artifact)
-        runs.write(self.client, run_id, Record(self._figures(trial)), model_id)
+        runs.write(self.client, run_id, Record(trial_points(self._info, trial)), model_id)
         failed = trial.status is TrialStatus.FAILED
-        self.client.set_terminated(
-            run_id, "FAILED" if failed else "FINISHED", int(trial.finished_at * 1000)
-        )
+        ended = runs.milliseconds(trial.finished_at)
+        self.client.set_terminated(run_id, "FAILED" if failed else "FINISHED", ended)
         return run_id, model_id
 
-    def end(self) -> None:
+    def end(self, content: Content) -> None:
         """Close the parent run: finished if the whole front was tested, else killed."""
-        trials = self._store.trials()
-        members = all_members(self._store.info, trials)
+        members = all_members(self._info, content.trials)
         whole = bool(members) and all(member.test for member in members)
-        last = int(1000 * max(trial.finished_at for trial in trials))
-        self.client.set_terminated(self.run_id, "FINISHED" if whole else "KILLED", last)
+        # The last one is not the latest if the clock was set back.
+        ended = runs.milliseconds(max(trial.finished_at for trial in content.trials))
+        self.client.set_terminated(self.run_id, "FINISHED" if whole else "KILLED", ended)
 
-    def _describe(self, trials: Sequence[Trial]) -> None:
+    def _describe(self, content: Content) -> None:
         """What stays the same all night."""
-        info = self._store.info
-        tags = {"paretune.folder": self._store.folder.name, **spelling.environment_tags(info)}
-        runs.write(self.client, self.run_id, Record((), spelling.study_params(info), tags))
-        self._log_data()
+        tags = {"paretune.folder": content.folder.name, **spelling.environment_tags(self._info)}
+        runs.write(self.client, self.run_id, Record((), spelling.study_params(self._info), tags))
+        runs.log_data(self.client, self.run_id, self._info)
         self.client.update_run(self.run_id, status="RUNNING")
-
-    def _log_data(self) -> None:
-        from mlflow.entities import Dataset, DatasetInput, InputTag
-
-        info = self._store.info
-        digest = info.identity.get("data", "")[:36]
-        inputs = self.client.get_run(self.run_id).inputs
-        if not digest or (inputs is not None and inputs.dataset_inputs):
-            return
-        name = str(info.config.get("data") or "data")[:500]
-        data = Dataset(name, digest, "code", json.dumps({"function": name}))
-        tags = [InputTag("mlflow.data.context", "search")]
-        self.client.log_inputs(self.run_id, [DatasetInput(data, tags)])
-
-    def _figures(self, trial: Trial) -> list[Point]:
-        """As searched at step 0, confirmed at step 1, so that MLflow shows the confirmed ones."""
-        time_ms = int(trial.finished_at * 1000)
-        points = []
-        if trial.samples is not None:
-            points.append(Point("search_samples", trial.samples, time_ms, 0))
-        sources = (("", 0, trial.measurements), ("", 1, trial.confirmed), ("test_", 1, trial.test))
-        for prefix, step, measured in sources:
-            for metric in ordered(self._store.info):
-                if (found := measured.get(metric.name)) is None:
-                    continue
-                for suffix, value in (
-                    ("", found.value),
-                    ("_low", found.low),
-                    ("_high", found.high),
-                ):
-                    if value is not None:
-                        name = spelling.key(f"{prefix}{extended(metric.name, suffix)}")
-                        points.append(Point(name, value, time_ms, step))
-        return points

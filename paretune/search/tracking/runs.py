@@ -17,7 +17,7 @@ STUDY_TAG = "paretune.study"
 TRIAL_TAG = "paretune.trial"
 PICKED_TAG = "paretune.picked"
 _PARENT_TAG = "mlflow.parentRunId"
-_BATCH = 1000
+BATCH = 1000
 """MLflow takes this many metrics at once."""
 
 
@@ -55,6 +55,14 @@ def study_key(info: StudyInfo, trials: Sequence[Trial]) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
+def milliseconds(seconds: float) -> int:
+    """A Unix time in seconds as MLflow takes it, which refuses what is before 1970.
+
+    The clock of a board without a battery begins there.
+    """
+    return max(0, int(1000 * seconds))
+
+
 def find_study(client: "MlflowClient", experiment: str, study: str) -> str | None:
     """The id of the study's parent run."""
     found = client.search_runs(
@@ -64,12 +72,12 @@ def find_study(client: "MlflowClient", experiment: str, study: str) -> str | Non
 
 
 def create_study(
-    client: "MlflowClient", experiment: str, study: str, info: StudyInfo, started_ms: int
+    client: "MlflowClient", experiment: str, study: str, info: StudyInfo, first: Trial
 ) -> str:
-    """Make the study's parent run."""
+    """Make the study's parent run, which began with the `first` trial."""
     # MLflow cannot search for runs without a tag, so the parent carries an empty one.
     tags = {STUDY_TAG: study, TRIAL_TAG: "", "mlflow.source.name": "paretune"}
-    run = client.create_run(experiment, started_ms, tags, run_name=info.name)
+    run = client.create_run(experiment, _started(first), tags, run_name=info.name)
     return str(run.info.run_id)
 
 
@@ -91,10 +99,23 @@ def create_child(
     client: "MlflowClient", experiment: str, parent: str, study: str, trial: Trial
 ) -> str:
     """Make the run of one trial."""
-    started = trial.finished_at - trial.duration
     tags = {STUDY_TAG: study, TRIAL_TAG: str(trial.number), _PARENT_TAG: parent}
-    run = client.create_run(experiment, int(started * 1000), tags, run_name=f"trial {trial.number}")
+    run = client.create_run(experiment, _started(trial), tags, run_name=f"trial {trial.number}")
     return str(run.info.run_id)
+
+
+def log_data(client: "MlflowClient", run_id: str, info: StudyInfo) -> None:
+    """Name the data, unless the run has it already."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    digest = info.identity.get("data", "")[:36]
+    inputs = client.get_run(run_id).inputs
+    if not digest or (inputs is not None and inputs.dataset_inputs):
+        return
+    name = str(info.config.get("data") or "data")[:500]
+    data = Dataset(name, digest, "code", json.dumps({"function": name}))
+    tags = [InputTag("mlflow.data.context", "search")]
+    client.log_inputs(run_id, [DatasetInput(data, tags)])
 
 
 def is_picked(client: "MlflowClient", run_id: str) -> bool:
@@ -120,5 +141,9 @@ def write(client: "MlflowClient", run_id: str, record: Record, model_id: str | N
     tags = [RunTag(name, value) for name, value in record.tags.items()]
     if params or tags:
         client.log_batch(run_id, params=params, tags=tags)
-    for begin in range(0, len(metrics), _BATCH):
-        client.log_batch(run_id, metrics=metrics[begin : begin + _BATCH])
+    for begin in range(0, len(metrics), BATCH):
+        client.log_batch(run_id, metrics=metrics[begin : begin + BATCH])
+
+
+def _started(trial: Trial) -> int:
+    return milliseconds(trial.finished_at - trial.duration)

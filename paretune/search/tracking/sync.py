@@ -1,11 +1,15 @@
 """Rebuilding a study's records in MLflow from its store, and registering a pick."""
 
+from collections.abc import Iterator
+
 from paretune.evaluators import Artifact
 from paretune.search.config import TrackingSection
 from paretune.search.front import front
 from paretune.search.standing import standings
 from paretune.search.store import StudyStore
 from paretune.search.tracking import runs, spelling
+from paretune.search.tracking.client import failing_with_a_message
+from paretune.search.tracking.content import Content
 from paretune.search.tracking.model import register_model
 from paretune.search.tracking.projection import Apply, Projection
 from paretune.search.trial import Trial
@@ -20,19 +24,22 @@ def sync(store: StudyStore, section: TrackingSection, apply: Apply | None = None
             not in MLflow yet are left out.
 
     Raises:
-        UserError: the tracking URI does not answer, or the study has no trial yet.
+        UserError: the tracking URI does not answer or fails, or the study has no trial yet.
     """
-    projection = Projection(store, section)
-    write_all(projection, apply)
+    content = Content.of(store)
+    with failing_with_a_message(str(section.uri)):
+        projection = Projection(content, section)
+        for _ in write_all(projection, content, apply):
+            pass
     return projection.run_id
 
 
-def write_all(projection: Projection, apply: Apply | None) -> None:
-    """Everything that is written at a study's end."""
-    projection.write_steps()
-    projection.write_children(apply)
-    projection.write_outputs()
-    projection.end()
+def write_all(projection: Projection, content: Content, apply: Apply | None) -> Iterator[None]:
+    """Everything that is written at a study's end, piece by piece."""
+    yield from projection.write_steps(content)
+    yield from projection.write_children(content, apply)
+    yield from projection.write_outputs(content)
+    projection.end(content)
 
 
 def register_trial(
@@ -45,21 +52,23 @@ def register_trial(
         alias: moves to this version.
 
     Raises:
-        UserError: the tracking URI does not answer.
+        UserError: the tracking URI does not answer, or fails.
     """
-    projection = Projection(store, section)
-    trials = store.trials()
+    content = Content.of(store)
+    trials = content.trials
     standing = standings(store.info, trials, front(trials, store.info.objectives))
-    run_id, model_id = projection.write_child(
-        trial,
-        projection.children(),
-        lambda _policy, _path: artifact,
-        front_numbers(store.info, trials),
-        standing.get(trial.number),
-    )
-    assert model_id is not None
     name = spelling.model_name(store.info.name)
-    version = register_model(projection.client, name, model_id, alias)
-    runs.write(projection.client, run_id, runs.Record(tags={runs.PICKED_TAG: version}))
-    projection.end()
+    with failing_with_a_message(str(section.uri)):
+        projection = Projection(content, section)
+        run_id, model_id = projection.write_child(
+            trial,
+            projection.children(),
+            lambda _policy, _path: artifact,
+            front_numbers(store.info, trials),
+            standing.get(trial.number),
+        )
+        assert model_id is not None
+        version = register_model(projection.client, name, model_id, alias)
+        runs.write(projection.client, run_id, runs.Record(tags={runs.PICKED_TAG: version}))
+        projection.end(content)
     return name, version

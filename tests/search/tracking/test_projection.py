@@ -1,109 +1,32 @@
-"""MLflow on a real database: what stands in it, that it stands there once, and what if it dies."""
+"""What stands in MLflow of a study: once, and as the study says."""
 
-import hashlib
 import json
-import logging
-import shutil
-import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import mlflow
 import numpy as np
-import onnxruntime
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
+from mlflow.entities import Run
 
 from paretune.errors import UserError
-from paretune.evaluators import Artifact
+from paretune.evaluators.pooling import pool
 from paretune.search.config import TrackingSection
 from paretune.search.constraint import Constraint
 from paretune.search.front import front, hypervolume
-from paretune.search.info import StudyInfo
-from paretune.search.listener import Phase, Snapshot
 from paretune.search.store import StudyStore
 from paretune.search.table import front_table
-from paretune.search.tracking import (
-    MlflowTracker,
-    check_reachable,
-    default_alias,
-    register_trial,
-    sync,
-)
-from paretune.search.tracking import tracker as tracker_module
-from paretune.search.tracking.projection import Projection
-from paretune.search.trial import Trial
+from paretune.search.tracking import default_alias, sync
 from paretune.search.turnover import turnover
 from paretune.search.view import fronts
 from paretune.spaces import Policy
-from tests import models
-from tests.search.synthetic import (
-    make_device_info,
-    make_device_trials,
-    make_info,
-    make_trials,
-)
+from tests.search.synthetic import make_device_info, make_device_trials, make_info, make_trials
+from tests.search.tracking.studies import OLD_SQLALCHEMY, REFERENCE, fill
 
-# MLflow 3.17 asks SQLAlchemy 2.1 for something that is going away.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:The ``noload`` loader strategy is deprecated:sqlalchemy.exc.SADeprecationWarning"
-)
-
-DEAD = "http://127.0.0.1:9"
-REFERENCE = (-0.8, 3.0)
-
-
-def apply(policy: Policy, path: Path) -> Artifact:
-    """A small model whose weights depend on the policy."""
-    models.mlp(path, seed=int(policy.key[:8], 16))
-    return Artifact(path, policy, hashlib.sha256(path.read_bytes()).hexdigest())
-
-
-def fill(
-    folder: Path, trials: list[Trial], name: str = "synthetic", info: StudyInfo | None = None
-) -> StudyStore:
-    store = StudyStore.create(folder, info or make_info(name=name))
-    for trial in trials:
-        store.record(trial)
-    store.set_hypervolume_reference(REFERENCE)
-    for trial in trials:
-        if trial.confirmed:
-            store.set_confirmed(trial.number, trial.confirmed)
-            store.set_test(trial.number, trial.test)
-    return store
-
-
-@pytest.fixture(scope="module")
-def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """One database for all tests: making one takes seconds."""
-    return f"sqlite:///{tmp_path_factory.mktemp('mlflow') / 'mlflow.db'}"
-
-
-@pytest.fixture(scope="module")
-def synced(uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
-    """A study of 25 trials, synced twice."""
-    store = fill(tmp_path_factory.mktemp("study") / "s", make_trials(25))
-    section = TrackingSection(uri=uri, experiment="synced")
-    first, second = sync(store, section, apply), sync(store, section, apply)
-    client = MlflowClient(tracking_uri=uri, registry_uri=uri)
-    experiment = client.get_experiment_by_name("synced")
-    assert experiment is not None
-    runs = client.search_runs([experiment.experiment_id])
-    yield SimpleNamespace(
-        store=store,
-        section=section,
-        client=client,
-        ids={first, second},
-        parent=client.get_run(first),
-        children=[run for run in runs if run.info.run_id != first],
-        experiment=experiment,
-        members=front(store.trials(), store.info.objectives),
-    )
-    store.close()
+pytestmark = OLD_SQLALCHEMY
 
 
 def test_a_second_sync_adds_nothing(synced: SimpleNamespace) -> None:
@@ -199,6 +122,32 @@ def test_a_study_begun_anew_is_another_run(synced: SimpleNamespace, tmp_path: Pa
             assert history[0].value == trial.measurements["accuracy"].value
 
 
+def test_what_is_confirmed_once_more_counts_as_the_last(uri: str, tmp_path: Path) -> None:
+    section = TrackingSection(uri=uri, experiment="pooled")
+    client = MlflowClient(tracking_uri=uri)
+    with fill(tmp_path / "s", make_trials(1)) as store:
+        (run,) = shown(client, section, sync(store, section))
+        (trial,) = store.trials()
+        first = trial.confirmed["latency_ms"]
+        assert run.data.metrics["latency_ms"] == first.value
+        # Less than before: of equal steps MLflow would show the larger value.
+        pooled = pool(first, replace(first, value=0.9 * first.value, low=0.8 * first.value))
+        assert pooled.value < first.value
+        store.set_confirmed(0, {**trial.confirmed, "latency_ms": pooled})
+        (run,) = shown(client, section, sync(store, section))
+    for suffix, value in (("", pooled.value), ("_low", pooled.low), ("_high", pooled.high)):
+        assert run.data.metrics[f"latency_ms{suffix}"] == value
+
+
+def shown(client: MlflowClient, section: TrackingSection, parent: str) -> list[Run]:
+    """The children of a study's run."""
+    experiment = client.get_experiment_by_name(section.experiment)
+    assert experiment is not None
+    return list(
+        client.search_runs([experiment.experiment_id], f"tags.`mlflow.parentRunId` = '{parent}'")
+    )
+
+
 def test_all_trials_on_request_and_stale_children_go(uri: str, tmp_path: Path) -> None:
     with fill(tmp_path / "s", make_trials(6), "all") as store:
         parent = sync(store, TrackingSection(uri=uri, experiment="all", all_trials=True))
@@ -259,131 +208,14 @@ def test_a_device_has_an_alias_of_its_own() -> None:
     assert default_alias("lab.bench-3_b") == "picked-lab-bench-3_b"
 
 
-def test_registered_model_loads_and_is_the_artifact(
-    synced: SimpleNamespace, uri: str, tmp_path: Path
-) -> None:
-    member = synced.members[0]
-    artifact = apply(member.policy, tmp_path / "model.onnx")
-    name, version = register_trial(synced.store, synced.section, member, artifact, "picked")
-    again = register_trial(synced.store, synced.section, member, artifact, "picked")
-    assert (name, version) == ("synthetic", "1") == again
-
-    before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(uri)
-    try:
-        loaded = mlflow.onnx.load_model("models:/synthetic@picked")
-        folder = Path(mlflow.artifacts.download_artifacts("models:/synthetic@picked"))
-        signature = mlflow.models.get_model_info("models:/synthetic@picked").signature
-    finally:
-        mlflow.set_tracking_uri(before)
-    assert (folder / "model.onnx").read_bytes() == artifact.path.read_bytes()
-    assert signature.inputs.inputs[0].shape == (-1, 8)
-    assert signature.outputs.inputs[0].name == "logits"
-    x = np.random.default_rng(0).standard_normal((5, 8)).astype(np.float32)
-    outputs = [
-        onnxruntime.InferenceSession(model).run(None, {"x": x})[0]
-        for model in (loaded.SerializeToString(), str(artifact.path))
-    ]
-    np.testing.assert_array_equal(*outputs)
-
-
-def test_syncing_leaves_no_global_state(synced: SimpleNamespace, uri: str) -> None:
-    assert mlflow.active_run() is None
-    assert mlflow.get_tracking_uri() != uri
-
-
-@pytest.mark.parametrize(
-    "bad",
-    [DEAD, "nonsense://x", "sqlite:////proc/mlflow.db", "postgresql://u@127.0.0.1:9/db"],
-)
-def test_unreachable_at_start_is_the_users_error(bad: str) -> None:
-    begin = time.monotonic()
-    with pytest.raises(UserError, match="cannot reach MLflow at '") as caught:
-        check_reachable(bad)
-    assert bad in str(caught.value)
-    assert "\n" not in str(caught.value)
-    assert time.monotonic() - begin < 30
-
-
-def test_a_file_that_is_no_database_is_the_users_error(tmp_path: Path) -> None:
-    path = tmp_path / "notes.db"
-    path.write_text("not a database, " * 100)
-    with pytest.raises(UserError, match="not a database"):
-        check_reachable(f"sqlite:///{path}")
-    assert path.read_text().startswith("not a database")
-
-
-def test_dead_server_during_the_search_only_warns(
-    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(tracker_module, "PERIOD_S", 0.0)
-    monkeypatch.setattr(tracker_module, "PATIENCE", 0.0)
-    said: list[str] = []
-    trials = make_trials(8)
-    with fill(tmp_path / "s", trials) as store:
-        dead = MlflowTracker(TrackingSection(uri=DEAD), None, said.append)
-        drive(dead, store)
-        assert len(said) == 1
-        assert DEAD in said[0]
-        assert "goes on without it" in said[0]
-
-        # The server comes back: the next write brings everything.
-        said.clear()
-        section = TrackingSection(uri=DEAD, experiment="revived")
-        revived = MlflowTracker(section, apply, said.append)
-        snapshot = Snapshot(trials=8)
-        revived.on_start(store)
-        revived.on_trial(store.trials()[0], snapshot)
-        monkeypatch.setattr(revived, "_section", section.model_copy(update={"uri": uri}))
-        for trial in store.trials()[1:]:
-            revived.on_trial(trial, snapshot)
-        revived.on_end(snapshot)
-        assert [line.endswith("works again") for line in said] == [False, True]
-        client = MlflowClient(tracking_uri=uri)
-        experiment = client.get_experiment_by_name("revived")
-        assert experiment is not None
-        runs = client.search_runs([experiment.experiment_id])
-        assert len(runs) == 1 + len(front(store.trials(), store.info.objectives))
-    assert not [r for r in caplog.records if r.name.startswith("mlflow") and r.levelno < 40]
-
-
-def test_tracker_writes_seldom(uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = SimpleNamespace(now=0.0)
-    monkeypatch.setattr(time, "monotonic", lambda: clock.now)
-    writes: list[float] = []
-
-    def slow(_self: Any, _store: Any, _section: Any) -> None:
-        writes.append(clock.now)
-        clock.now += 2.0
-        raise OSError("timed out")
-
-    monkeypatch.setattr(Projection, "__init__", slow)
-    with fill(tmp_path / "s", make_trials(3)) as store:
-        tracker = MlflowTracker(TrackingSection(uri=uri), None, logging.getLogger().debug)
-        tracker.on_start(store)
-        trial = store.trials()[0]
-        while clock.now < 400:
-            tracker.on_trial(trial, Snapshot(trials=3))
-            clock.now += 1.0
-    # The first after 15 s; each takes 2 s, so the next is 100 s later.
-    assert writes == [15.0, 117.0, 219.0, 321.0]
-
-
-def drive(tracker: MlflowTracker, store: StudyStore) -> None:
-    """Call a listener as the driver does."""
-    tracker.on_start(store)
-    trials = store.trials()
-    for done, trial in enumerate(trials, 1):
-        tracker.on_trial(trial, Snapshot(trials=done))
-    for phase in (Phase.CONFIRM, Phase.TEST):
-        tracker.on_phase(Snapshot(phase, trials=len(trials)))
-    tracker.on_end(Snapshot(Phase.TEST, trials=len(trials)))
-
-
 def test_nothing_to_sync_yet(uri: str, tmp_path: Path) -> None:
     with (
         StudyStore.create(tmp_path / "s", make_info()) as store,
         pytest.raises(UserError, match="no trial yet"),
     ):
         sync(store, TrackingSection(uri=uri))
-    shutil.rmtree(tmp_path / "s")
+
+
+def test_syncing_leaves_no_global_state(synced: SimpleNamespace, uri: str) -> None:
+    assert mlflow.active_run() is None
+    assert mlflow.get_tracking_uri() != uri
