@@ -28,7 +28,7 @@ from paretune.evaluators import Artifact, Measurement, SplitName
 from paretune.evaluators.part import Part
 from paretune.search.api import run_search
 from paretune.search.archive import Archive
-from paretune.search.attempt import Measured, attempt
+from paretune.search.attempt import Job, Measured, attempt
 from paretune.search.front import front, hypervolume
 from paretune.search.seeds import seed_policies
 from paretune.search.store import StudyStore
@@ -136,7 +136,7 @@ def _race(replay: Replay, known: list[Trial], path: Path) -> list[Trial]:
     raced: list[Trial] = []
     for trial in known:
         rivals = None if trial.policy in seeds else archive.members
-        done = attempt(replay, trial.policy, path, rivals)
+        done = attempt(replay, Job(trial.policy, rivals), path)
         if done.status is TrialStatus.FAILED:
             raise SystemExit(f"error: trial {trial.number} failed: {done.reason}")
         broken = tuple(

@@ -11,21 +11,30 @@ from rich.console import Console
 from paretune.errors import UserError
 from paretune.evaluators import Metric, Splits
 from paretune.importing import call_object, import_object, spell
-from paretune.search.attempt import attempt_reference
+from paretune.search.attempt import Bench, attempt_reference
 from paretune.search.budget import Budget
+from paretune.search.cluster.bench import LaneBench
+from paretune.search.cluster.lanes import Lane, open_lanes
 from paretune.search.config import Config, PluginSection
 from paretune.search.device_section import check_devices
 from paretune.search.driver import SCRATCH, Driver
 from paretune.search.interrupt import Interrupt
 from paretune.search.listener import Listener
+from paretune.search.location import find_ledger, settle
 from paretune.search.lock import StudyLock
 from paretune.search.outputs import write_outputs
 from paretune.search.preparing import compress_choices, silently
 from paretune.search.progress import ProgressDisplay
 from paretune.search.samplers import check_sampler, make_sampler
-from paretune.search.store import JOURNAL, StudyStore, require_writable
+from paretune.search.store import StudyStore, require_writable
 from paretune.search.study import Study
-from paretune.search.workbench import Workbench, declared_metrics, load_backend
+from paretune.search.workbench import (
+    Workbench,
+    declared_metrics,
+    everything,
+    load_backend,
+    needs_no_device,
+)
 from paretune.validation import parse_options
 
 Function = Callable[[], Any]
@@ -56,17 +65,24 @@ def run_search(
     with ExitStack() as stack:
         lock = StudyLock(output)
         stack.callback(lock.close)
-        bench = stack.enter_context(Workbench.open(config, data))
+        spec = config.search.cluster
+        only = everything if spec is None else needs_no_device
+        bench = stack.enter_context(Workbench.open(config, data, only=only))
+        scratch = output / SCRATCH
+        scratch.mkdir(exist_ok=True)
+        stack.callback(shutil.rmtree, scratch, ignore_errors=True)
+        lanes: Sequence[Lane] = ()
+        measuring: Bench = bench
+        if spec is not None:
+            lanes = stack.enter_context(open_lanes(bench, scratch))
+            measuring = LaneBench(bench, lanes)
         reference = None
-        if (output / JOURNAL).exists():
+        if lock.ledger.exists():
             store = stack.enter_context(StudyStore.open(output, writable=True, lock=lock))
             store.require_same(bench.identity)
             bench.expect(store.trials())
         else:
-            scratch = output / SCRATCH
-            scratch.mkdir(exist_ok=True)
-            stack.callback(shutil.rmtree, scratch, ignore_errors=True)
-            reference = attempt_reference(bench, scratch / "reference.onnx")
+            reference = attempt_reference(measuring, scratch / "reference.onnx")
             store = stack.enter_context(
                 StudyStore.create(output, bench.info, base=config.base, lock=lock)
             )
@@ -76,12 +92,18 @@ def run_search(
             display = stack.enter_context(ProgressDisplay(console))
             told.append(display)
         compress_choices(bench.prepared, bench.space, display.preparing if display else silently)
+
+        def warn(text: str) -> None:
+            # An error's brackets are no markup.
+            notices.print(text, markup=False)
+
+        crew = None
+        if spec is not None:
+            from paretune.search.cluster.team import open_team
+
+            crew = stack.enter_context(open_team(spec, bench, lanes, warn))
         if config.tracking.active:
             from paretune.search.tracking import MlflowTracker
-
-            def warn(text: str) -> None:
-                # An error's brackets are no markup.
-                notices.print(text, markup=False)
 
             told.append(MlflowTracker(config.tracking, bench.apply, warn))
         interrupt = stack.enter_context(
@@ -94,15 +116,19 @@ def run_search(
         search = config.search
         # A sampler that was given the same seed again would begin with what it began with before.
         seed = search.seed + len(store.trials())
-        outcome = Driver(
-            bench,
+        driver = Driver(
+            measuring,
             store,
             make_sampler(search.sampler, seed),
             Budget(search.trials, search.time),
             listeners=told,
             seed=search.seed,
             racing=search.racing,
-        ).run(reference, interrupt)
+            crew=crew,
+            test_share=bench.test_share,
+        )
+        bench.suite.overdue = driver.overdue
+        outcome = driver.run(reference, interrupt)
         write_outputs(store.info, store.trials(), output)
     return Study(output, data, outcome, config.evaluators)
 
@@ -111,18 +137,24 @@ def check_cheaply(config: Config) -> None:
     """Find what is wrong before anything takes long.
 
     Raises:
-        UserError: unknown sampler, device, evaluator, metric or backend; a folder that cannot be
-            written; an MLflow server that does not answer.
+        UserError: unknown sampler, device, evaluator, metric or backend; a folder or a database
+            that cannot be written; an MLflow server that does not answer, if the study is new.
     """
     check_sampler(config.search.sampler)
     check_devices(config.device_specs)
     declared_metrics(config)
     load_backend(config)
     require_writable(config.output)
+    settle(config.output, config.storage, config.name, config.base)
     if config.tracking.active:
         from paretune.search.tracking import check_reachable
 
-        check_reachable(str(config.tracking.uri))
+        try:
+            check_reachable(str(config.tracking.uri))
+        except UserError:
+            # A search that was begun goes on without it; the tracker says so.
+            if not find_ledger(config.output).exists():
+                raise
 
 
 def tune(
@@ -139,11 +171,13 @@ def tune(
     sampler: str = "nsga2",
     seed: int = 0,
     racing: bool = True,
+    cluster: str | None = None,
     evaluators: Sequence[Mapping[str, Any]] = (),
     devices: Mapping[str, Any] | None = None,
     limits: Mapping[str, Any] | None = None,
     backend: Mapping[str, Any] | None = None,
     tracking: Mapping[str, Any] | None = None,
+    storage: str | None = None,
     output: str | Path | None = None,
     name: str | None = None,
     progress: bool = True,
@@ -163,9 +197,10 @@ def tune(
         metrics: measured and shown, but no objectives.
         space: keys as in the config: `precision`, `sparsity`, `layers`, `grain`.
         trials, time: the budget; `time` in seconds or as `8h`.
-        racing: as in the config's `search`.
+        racing, cluster: as in the config's `search`.
         evaluators, devices, limits, backend: as in the config.
         tracking: as in the config; by default nothing is written to MLflow.
+        storage: as in the config; by default the study is in `output`.
         output: folder of the study, by default `runs/<name>`.
         progress: show it in the terminal.
 
@@ -188,12 +223,14 @@ def tune(
             "time": time,
             "seed": seed,
             "racing": racing,
+            "cluster": cluster,
         },
         "evaluators": list(evaluators),
         "devices": devices,
         "limits": limits or {},
         "backend": {"type": "onnx", **(backend or {})},
         "tracking": {"enabled": tracking is not None, **(tracking or {})},
+        "storage": storage,
         "output": output,
     }
     config = Config.of(fields, Path.cwd(), "paretune.tune")

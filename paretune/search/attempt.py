@@ -3,19 +3,21 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from paretune.errors import (
     CandidateError,
     Infeasible,
+    OutOfTime,
     ParetuneError,
     TransientError,
     UserError,
 )
 from paretune.evaluators import Artifact, Measurement, SplitName
 from paretune.evaluators.part import Part
+from paretune.faults import machine_error
 from paretune.search.info import StudyInfo
 from paretune.search.racing import Finish, race
 from paretune.search.trial import TRANSIENT, Trial, TrialStatus
@@ -43,40 +45,71 @@ class Bench(Protocol):
     ) -> Measured: ...
 
 
-def attempt(
-    bench: Bench, policy: Policy, path: Path, rivals: Sequence[Trial] | None = None
-) -> Trial:
+@dataclass(frozen=True)
+class Job:
+    """A policy to be attempted.
+
+    Attributes:
+        policy: canonical.
+        rivals: the front, to race against; None measures everything in any case.
+        known: what was measured elsewhere already.
+        elsewhere: names of metrics that are measured there later.
+    """
+
+    policy: Policy
+    rivals: Sequence[Trial] | None = None
+    known: Mapping[str, Measurement] = field(default_factory=dict)
+    elsewhere: Set[str] = frozenset()
+
+
+def attempt(bench: Bench, job: Job, path: Path) -> Trial:
     """Build and measure a policy during the search.
 
     What the candidate is to blame for is not raised; it becomes the trial's status and reason.
 
     Args:
-        policy: canonical.
         path: scratch file for the artifact.
-        rivals: the front, to race against; None measures everything in any case.
+
+    Raises:
+        MachineError: no candidate could be attempted now.
+        OutOfTime: it was given up.
 
     Returns:
-        a trial without a number.
+        a trial without a number, and without what is measured elsewhere later.
     """
+    policy = job.policy
     seconds: dict[str, float] = {}
     try:
-        if rivals is None:
-            artifact, measurements = _measured(bench, policy, "search", path, seconds)
+        if job.rivals is None:
+            here = {m.name for m in bench.info.metrics} - job.known.keys() - job.elsewhere
+            all_here = len(here) == len(bench.info.metrics)
+            only = None if all_here else here
+            artifact, found = _measured(bench, policy, "search", path, seconds, only)
+            measurements = {**job.known, **found}
         else:
-            artifact, finish = _raced(bench, policy, path, seconds, rivals)
-            measurements = finish.measurements
+            artifact, finish = _raced(bench, job, path, seconds)
+            measurements = dict(finish.measurements)
             if finish.broken:
                 ended = _ended(TrialStatus.INFEASIBLE, policy, finish.broken, seconds)
                 return replace(ended, measurements=measurements, artifact_sha256=artifact.sha256)
-    except Infeasible as error:
-        return _ended(TrialStatus.INFEASIBLE, policy, str(error), seconds)
-    except TransientError as error:
-        return _ended(TrialStatus.FAILED, policy, f"{TRANSIENT}{error}", seconds)
-    except ParetuneError as error:
-        return _ended(TrialStatus.FAILED, policy, str(error), seconds)
-    except Exception as error:  # noqa: BLE001 - one broken candidate must not end the night
-        return _ended(TrialStatus.FAILED, policy, f"{type(error).__name__}: {error}", seconds)
+    except Exception as error:  # one broken candidate must not end the night
+        if (fault := machine_error(error)) is not None:
+            raise fault from error
+        if isinstance(error, OutOfTime):
+            raise
+        return failed(policy, error, seconds)
     return _complete(policy, artifact, measurements, seconds)
+
+
+def failed(policy: Policy, error: Exception, seconds: Mapping[str, float]) -> Trial:
+    """The trial of an attempt that raised an error."""
+    if isinstance(error, Infeasible):
+        return _ended(TrialStatus.INFEASIBLE, policy, str(error), seconds)
+    if isinstance(error, TransientError):
+        return _ended(TrialStatus.FAILED, policy, f"{TRANSIENT}{error}", seconds)
+    if isinstance(error, ParetuneError):
+        return _ended(TrialStatus.FAILED, policy, str(error), seconds)
+    return _ended(TrialStatus.FAILED, policy, f"{type(error).__name__}: {error}", seconds)
 
 
 def attempt_reference(bench: Bench, path: Path) -> Trial:
@@ -135,10 +168,11 @@ def _measured(
 
 
 def _raced(
-    bench: Bench, policy: Policy, path: Path, seconds: dict[str, float], rivals: Sequence[Trial]
+    bench: Bench, job: Job, path: Path, seconds: dict[str, float]
 ) -> tuple[Artifact, Finish]:
+    assert job.rivals is not None
     with _timed(seconds, "total"):
-        artifact = _built(bench, policy, path, seconds)
+        artifact = _built(bench, job.policy, path, seconds)
 
         def take(metrics: Set[str], part: Part) -> Mapping[str, Measurement]:
             found, spent = _again_if_transient(
@@ -149,7 +183,8 @@ def _raced(
             _require_all(bench, found, metrics)
             return found
 
-        return artifact, race(bench.info, rivals, take)
+        finish = race(bench.info, job.rivals, take, job.known, job.elsewhere)
+        return artifact, finish
 
 
 def _built(bench: Bench, policy: Policy, path: Path, seconds: dict[str, float]) -> Artifact:

@@ -1,6 +1,7 @@
 """Keeping what is measured under other conditions out of a study."""
 
 from collections.abc import Mapping, Sequence, Set
+from dataclasses import replace
 from pathlib import Path
 
 from paretune.errors import TransientError, UserError
@@ -9,7 +10,7 @@ from paretune.evaluators.comparable import difference
 from paretune.evaluators.part import Part
 from paretune.search.attempt import Bench, Measured
 from paretune.search.info import StudyInfo
-from paretune.search.trial import Trial
+from paretune.search.trial import TRANSIENT, Trial, TrialStatus
 from paretune.spaces import Policy, Space
 
 PATIENCE = 20
@@ -84,6 +85,22 @@ class ComparingBench:
         self._take(measured, split)
         self._met, self._missed = True, 0
         return measured, seconds
+
+    def checked(self, trial: Trial) -> Trial:
+        """A trial that may have been measured elsewhere; failed if it cannot be compared."""
+        if why := self._differences(trial.measurements, "search"):
+            self._missed += 1
+            self._why = why
+            return replace(
+                trial,
+                status=TrialStatus.FAILED,
+                measurements={},
+                reason=f"{TRANSIENT}it cannot be compared with earlier trials: {why}",
+            )
+        if trial.measurements:
+            self._take(trial.measurements, "search")
+            self._met, self._missed = True, 0
+        return trial
 
     def learn(self, trial: Trial) -> None:
         """Take over the conditions of a trial that this run has measured already."""

@@ -15,22 +15,25 @@ from pydantic import (
     PrivateAttr,
     StrictBool,
     StrictInt,
-    ValidationError,
     model_serializer,
     model_validator,
 )
 
-from paretune.errors import UserError
 from paretune.evaluators.devices.device import DeviceSpec
 from paretune.importing import spelled
+from paretune.search.cluster.address import ClusterSpec
 from paretune.search.constraint import Constraint
 from paretune.search.device_section import Devices
+from paretune.search.storage_url import StorageUrl
 from paretune.search.yaml_file import read_yaml
 from paretune.spaces import Channel, LayerRule, Precision, parse_precision, parse_sparsity
 from paretune.spaces import Sparsity as AnySparsity
-from paretune.validation import Seconds, Size, explain, reading
+from paretune.validation import Seconds, Size, parse_options, reading
 
 DEFAULT_TRIALS = 200
+MOST_TRIALS = 1_000_000_000
+LARGEST_SEED = (1 << 31) - 1
+"""With room for the number of trials that is added, below what NumPy takes."""
 
 
 def _one_or_more(value: Any) -> Any:
@@ -47,9 +50,15 @@ AsSparsity = Annotated[
     BeforeValidator(reading(parse_sparsity, AnySparsity)),
     PlainSerializer(str, return_type=str),
 ]
+AsStorage = Annotated[StorageUrl, BeforeValidator(reading(StorageUrl.parse, StorageUrl))]
 AsConstraint = Annotated[
     Constraint,
     BeforeValidator(reading(Constraint.parse, Constraint)),
+    PlainSerializer(str, return_type=str),
+]
+AsCluster = Annotated[
+    ClusterSpec,
+    BeforeValidator(reading(ClusterSpec.parse, ClusterSpec)),
     PlainSerializer(str, return_type=str),
 ]
 Names = Annotated[tuple[str, ...], AfterValidator(_one_or_more)]
@@ -81,7 +90,7 @@ class SpaceSection(Section):
     precision: Annotated[tuple[AsPrecision, ...], AfterValidator(_one_or_more)] = Precision.USUAL
     sparsity: tuple[AsSparsity, ...] = (Channel(0.25), Channel(0.5))
     layers: Mapping[str, LayerChoices] = Field(default_factory=dict)
-    grain: Annotated[StrictInt, Field(gt=0)] | None = None
+    grain: Annotated[StrictInt, Field(gt=0, le=1 << 20)] | None = None
 
     @property
     def rules(self) -> tuple[LayerRule, ...]:
@@ -102,13 +111,16 @@ class SearchSection(Section):
         seed: of the sampler.
         racing: measure accuracy on growing parts of the `search` split, and stop a trial as soon as
             it is surely off the front; False measures everything in any case.
+        cluster: where what needs no device is measured: `local:4` or the address of a Dask
+            scheduler; None is this process, one candidate after the other.
     """
 
     sampler: str = "guided"
-    trials: Annotated[StrictInt, Field(gt=0)] | None = None
+    trials: Annotated[StrictInt, Field(gt=0, le=MOST_TRIALS)] | None = None
     time: Seconds | None = None
-    seed: Annotated[StrictInt, Field(ge=0)] = 0
+    seed: Annotated[StrictInt, Field(ge=0, le=LARGEST_SEED)] = 0
     racing: StrictBool = True
+    cluster: AsCluster | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -188,6 +200,8 @@ class Config(Section):
         limits: what a candidate may cost.
         backend: which, and its options.
         tracking: to MLflow.
+        storage: a PostgreSQL database that holds the study instead of its folder:
+            `postgresql://user@host:port/database`. Not among the values that a study keeps.
         output: the study's folder.
     """
 
@@ -204,6 +218,7 @@ class Config(Section):
     limits: LimitsSection = LimitsSection()
     backend: PluginSection = PluginSection(type="onnx")
     tracking: TrackingSection = TrackingSection()
+    storage: AsStorage | None = Field(default=None, exclude=True)
     output: Path
     _base: Path = PrivateAttr(default_factory=Path.cwd)
 
@@ -254,10 +269,7 @@ class Config(Section):
         Raises:
             UserError: one line a mistake.
         """
-        try:
-            config = Config.model_validate(data)
-        except ValidationError as error:
-            raise UserError(explain(error, Config, source)) from None
+        config = parse_options(Config, data, source)
         config._base = base
         return config
 

@@ -49,16 +49,27 @@ def may_race(info: StudyInfo) -> bool:
     return bool(_deciding(info))
 
 
-def race(info: StudyInfo, rivals: Sequence[Trial], take: Take) -> Finish:
+def race(
+    info: StudyInfo,
+    rivals: Sequence[Trial],
+    take: Take,
+    known: Mapping[str, Measurement] | None = None,
+    elsewhere: Set[str] = frozenset(),
+) -> Finish:
     """Measure a candidate as far as it takes.
 
     Args:
         rivals: the front, of trials measured in full.
         take: what it raises, ends the race.
+        known: what is measured already.
+        elsewhere: names of metrics that somebody else measures.
     """
-    sampled = {metric.name for metric in info.metrics if metric.sampled}
-    waiting = {metric.name for metric in info.metrics} - sampled
-    found: dict[str, Measurement] = {}
+    found: dict[str, Measurement] = dict(known or {})
+    if broken := _broken(info, found):
+        return Finish(_ordered(info, found), broken)
+    here = [m for m in info.metrics if m.name not in found and m.name not in elsewhere]
+    sampled = {metric.name for metric in here if metric.sampled}
+    waiting = {metric.name for metric in here} - sampled
     for share in (*SHARES, 1.0):
         part = Part(share)
         asked = {name for name in sampled if name not in found or found[name].partial}
@@ -69,7 +80,8 @@ def race(info: StudyInfo, rivals: Sequence[Trial], take: Take) -> Finish:
             found |= take(asked, part)
             waiting -= asked
         if broken := _broken(info, found):
-            return Finish(_ordered(info, found), broken if waiting else "")
+            unknown = len(found) < len(info.metrics)
+            return Finish(_ordered(info, found), broken if unknown else "")
         if not waiting and any(_beats(info, rival, found) for rival in rivals):
             break
     if waiting:
@@ -150,7 +162,7 @@ def _spelled(constraint: Constraint, measured: Measurement, best: float) -> str:
 def _beats(info: StudyInfo, rival: Trial, found: Mapping[str, Measurement]) -> bool:
     """Whether the rival is surely no worse in any objective."""
     for metric in info.objectives:
-        best = _at_best(metric, found[metric.name])
+        best = _at_best(metric, found[metric.name]) if metric.name in found else None
         if best is None:
             return False
         worst = _at_worst(metric, rival.measurements[metric.name])

@@ -4,6 +4,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 
+from paretune.evaluators import SplitName
 from paretune.search.archive import Archive
 from paretune.search.budget import Budget
 from paretune.search.info import StudyInfo
@@ -14,6 +15,9 @@ from paretune.spaces import Policy
 WINDOW = 50
 """Trials that speeds and costs are averaged over."""
 
+GRACE_S = 30.0
+"""By so much a measurement may exceed its time, before it is given up."""
+
 
 class Tally:
     """Counts the trials of a study, those of earlier runs included.
@@ -21,18 +25,32 @@ class Tally:
     Attributes:
         known: policy to its trial; what failed in an earlier run for a transient reason is not.
         archive: the front so far.
+        measured: how many of the trials have figures.
     """
 
     def __init__(
-        self, info: StudyInfo, space_size: int, budget: Budget, earlier: Sequence[Trial]
+        self,
+        info: StudyInfo,
+        space_size: int,
+        budget: Budget,
+        earlier: Sequence[Trial],
+        test_share: float = 1.0,
     ) -> None:
+        """Args:
+        test_share: size of the test split in relation to the search split's.
+        """
         self.known: dict[Policy, Trial] = {}
         self.archive = Archive(info.objectives)
+        self.measured = 0
         self._budget = budget
         self._space_size = space_size
         self._count = dict.fromkeys(TrialStatus, 0)
         self._costs: deque[float] = deque(maxlen=WINDOW)
-        self._spent_before = sum(trial.duration for trial in earlier)
+        self._test_costs: deque[float] = deque(maxlen=WINDOW)
+        self._test_share = test_share
+        # Attempts may overlap; studies of earlier versions did one at a time, and noted no more.
+        noted = max((trial.spent for trial in earlier), default=0.0)
+        self._spent_before = noted or sum(trial.duration for trial in earlier)
         for trial in earlier:
             if not trial.transient:
                 self._take(trial)
@@ -46,31 +64,57 @@ class Tally:
         self.archive.extend([trial])
         self._ends.append(time.monotonic())
 
+    def charge(self, seconds: float) -> None:
+        """Count time that went into this run before there was a tally."""
+        self._spent_before += seconds
+
     @property
     def seconds(self) -> float:
-        """Wall time of this run, and the trials' time of earlier ones."""
+        """Wall time of this run, and of earlier ones up to their last trial."""
         return self._spent_before + time.monotonic() - self._begin
 
     @property
     def reserve(self) -> float:
         """Seconds that follow the search: each front member is measured again, once more on
-        average where the order is undecided, and tested."""
-        return 3 * self._cost * len(self.archive.members)
+        average where the order is undecided, and tested; so is a landmark, but for the third."""
+        members = len(self.archive.members)
+        return _mean(self._costs) * (2 * members + 1) + _mean(self._tests) * (members + 1)
 
-    def search_over(self) -> str:
-        """Why the search phase has to end now, or empty."""
-        if len(self.known) >= self._space_size:
-            return f"all {self._space_size} policies of the space are measured"
-        return self._budget.spent(len(self.known), self.seconds, self.reserve)
+    def fits(self, search: int = 0, test: int = 0) -> bool:
+        """Whether so many measurements on the splits end before all the time is gone."""
+        limit = self._budget.seconds
+        needed = _needed(search, self._costs) + _needed(test, self._tests)
+        return limit is None or self.seconds + needed <= limit
 
-    def time_over(self, ahead: int = 0) -> bool:
-        """Whether all the time is gone, that for confirming included.
+    def overdue(self, *, searching: bool) -> bool:
+        """Whether what is under way has to be given up, so that the time budget holds.
 
         Args:
-            ahead: measurements that have to follow.
+            searching: leave the reserve, but for one trial that is as slow as the slowest yet.
         """
         limit = self._budget.seconds
-        return limit is not None and self.seconds + ahead * self._cost >= limit
+        if limit is None:
+            return False
+        if searching:
+            return self.seconds + self.reserve > limit + max(GRACE_S, *self._costs)
+        return self.seconds > limit + GRACE_S
+
+    def took(self, split: SplitName, seconds: float) -> None:
+        """Learn how long measuring a front member again took."""
+        (self._test_costs if split == "test" else self._costs).append(seconds)
+
+    def search_over(self, running: int = 0) -> str:
+        """Why the search phase has to end now, or empty.
+
+        Args:
+            running: policies that are being measured.
+        """
+        trials = len(self.known) + running
+        if trials >= self._space_size:
+            return f"all {self._space_size} policies of the space are measured"
+        # What is begun should also end before.
+        seconds = self.seconds + _needed(1, self._costs)
+        return self._budget.spent(trials, seconds, self.reserve)
 
     def snapshot(self, phase: Phase, done: int = 0, total: int = 0) -> Snapshot:
         per_trial = None
@@ -93,13 +137,24 @@ class Tally:
         )
 
     @property
-    def _cost(self) -> float:
-        """Seconds that a trial takes."""
-        return sum(self._costs) / len(self._costs) if self._costs else 0.0
+    def _tests(self) -> Sequence[float]:
+        """Seconds that measuring on the test split takes; before it was done, at most about."""
+        share = max(1.0, self._test_share)
+        return self._test_costs or [share * cost for cost in self._costs]
 
     def _take(self, trial: Trial) -> None:
         self.known[trial.policy] = trial
         self._count[trial.status] += 1
+        self.measured += bool(trial.measurements)
         # What is confirmed and tested is measured in full.
         if trial.status is TrialStatus.COMPLETE and not trial.partial:
             self._costs.append(trial.duration)
+
+
+def _mean(costs: Sequence[float]) -> float:
+    return sum(costs) / len(costs) if costs else 0.0
+
+
+def _needed(count: int, costs: Sequence[float]) -> float:
+    """Seconds for so many measurements, one of which may be as slow as the slowest yet."""
+    return max(costs, default=0.0) + (count - 1) * _mean(costs) if count else 0.0

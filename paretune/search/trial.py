@@ -42,6 +42,8 @@ class Trial:
         seconds: part of the trial (`apply`, an evaluator's name, ...) to wall time. Evaluators on
             different machines overlap; `total` is all of it.
         finished_at: Unix time in seconds.
+        spent: seconds of the study's time that had gone by then, all runs together; 0 in studies of
+            earlier versions.
     """
 
     number: int
@@ -55,6 +57,7 @@ class Trial:
     artifact_sha256: str = ""
     seconds: Mapping[str, float] = field(default_factory=dict)
     finished_at: float = 0.0
+    spent: float = 0.0
 
     @property
     def figures(self) -> Mapping[str, Measurement]:

@@ -1,6 +1,6 @@
 """The workbench: everything that a study needs to make models and to measure them."""
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
@@ -9,7 +9,7 @@ from paretune.errors import UserError
 from paretune.evaluators import Artifact, EvaluationContext, Measurement, Metric, SplitName, Splits
 from paretune.evaluators.checking import check_splits
 from paretune.evaluators.fingerprint import fingerprint
-from paretune.evaluators.isolation.spool import Spool
+from paretune.evaluators.isolation.spool import MappedSplits, Spool
 from paretune.evaluators.isolation.suite import IsolatedSuite
 from paretune.evaluators.loading import as_splits, load_splits
 from paretune.evaluators.part import Part
@@ -33,11 +33,17 @@ LOG = "evaluators.log"
 """File in the study's folder for what evaluators print, and for their tracebacks."""
 
 
+def everything(metric: Metric) -> bool:
+    """Any metric."""
+    return True
+
+
 class Workbench:
     """A prepared model, its space, the data and the evaluators. A context manager.
 
     Attributes:
         config: what was asked for.
+        model: the file that was prepared.
         prepared: the model, ready for any policy.
         space: what may be done to it.
         splits: the data.
@@ -48,6 +54,7 @@ class Workbench:
     def __init__(
         self,
         config: Config,
+        model: Path,
         prepared: Prepared,
         space: Space,
         splits: Splits,
@@ -57,6 +64,7 @@ class Workbench:
     ) -> None:
         """Use `Workbench.open`."""
         self.config = config
+        self.model = model
         self.prepared = prepared
         self.space = space
         self.splits = splits
@@ -66,14 +74,19 @@ class Workbench:
 
     @staticmethod
     def open(
-        config: Config, data: Any = None, *, first: bool = False, devices: bool = True
+        config: Config,
+        data: Any = None,
+        *,
+        first: bool = False,
+        only: Callable[[Metric], bool] = everything,
     ) -> "Workbench":
         """Load and prepare all that `config` names; the cheap checks come first.
 
         Args:
             data: splits, or a function that returns them, instead of `config.data`.
             first: take the model that the study began with, also if its source has changed since.
-            devices: False connects to none, and leaves out what is measured on one.
+            only: which of the wanted metrics this workbench measures. It connects to the devices
+                that they need.
 
         Raises:
             UserError: something in the config, the model or the data is unusable.
@@ -84,7 +97,8 @@ class Workbench:
             spool = stack.enter_context(Spool(config.output))
             # From here on the data is in memory once, for all processes.
             splits = spool.keep(load_data(config, data))
-            prepared, space = prepare(config, splits, first=first)
+            model = resolve_model(config.model, config.base, config.output / "cache", first=first)
+            prepared, space = prepare(config, splits, model=model)
             objectives = tuple(metrics[name] for name in config.objectives)
             wanted = tuple(metrics[name] for name in config.wanted)
             info = StudyInfo(
@@ -96,24 +110,25 @@ class Workbench:
                 identity=identity(config, prepared, fingerprint(splits), space, objectives),
                 environment=environment(),
             )
-            places = config.device_specs if devices else ()
-            measurable = EvaluatorSuite.declare(config.configured_evaluators, places)
-            suite = IsolatedSuite.create(
-                config.configured_evaluators,
-                [name for name in config.wanted if name in measurable],
-                EvaluationContext(prepared.reference, splits),
-                places,
-                log=config.output / LOG,
-                seconds=config.limits.seconds,
-                memory=config.limits.memory,
-            )
-            stack.enter_context(suite)
-            return Workbench(config, prepared, space, splits, suite, info, stack.pop_all())
+            suite = stack.enter_context(_suite(config, prepared, splits, filter(only, wanted)))
+            return Workbench(config, model, prepared, space, splits, suite, info, stack.pop_all())
 
     @property
     def identity(self) -> Mapping[str, str]:
         """What must be equal for a study to be resumed."""
         return self.info.identity
+
+    def another_suite(self, only: Callable[[Metric], bool]) -> IsolatedSuite:
+        """Evaluators of these metrics in one more process; the caller closes them."""
+        return _suite(self.config, self.prepared, self.splits, filter(only, self.info.metrics))
+
+    @property
+    def test_share(self) -> float:
+        """Size of the test split in relation to the search split's."""
+        search, test = (
+            sum(batch.size for batch in split) for split in (self.splits.search, self.splits.test)
+        )
+        return test / search
 
     def apply(self, policy: Policy, path: Path) -> Artifact:
         """Write the artifact of a canonical `policy` to `path`.
@@ -161,6 +176,25 @@ class Workbench:
         self.close()
 
 
+def needs_no_device(metric: Metric) -> bool:
+    """A metric of the answers or of the file."""
+    return not metric.per_device
+
+
+def _suite(
+    config: Config, prepared: Prepared, splits: Splits, metrics: Iterable[Metric]
+) -> IsolatedSuite:
+    return IsolatedSuite.create(
+        config.configured_evaluators,
+        [metric.name for metric in metrics],
+        EvaluationContext(prepared.reference, splits),
+        config.device_specs,
+        log=config.output / LOG,
+        seconds=config.limits.seconds,
+        memory=config.limits.memory,
+    )
+
+
 def declared_metrics(config: Config) -> dict[str, Metric]:
     """Name to metric, of all that the installed evaluators can measure as configured.
 
@@ -190,14 +224,17 @@ def load_data(config: Config, data: Any = None) -> Splits:
     """
     if data is None:
         return load_splits(config.data)
+    if isinstance(data, MappedSplits):
+        # Another workbench has put them in order.
+        return data
     return as_splits(call_object("data", data) if callable(data) else data)
 
 
-def prepare(config: Config, splits: Splits, *, first: bool = False) -> tuple[Prepared, Space]:
+def prepare(config: Config, splits: Splits, *, model: Path | None = None) -> tuple[Prepared, Space]:
     """The prepared model and its space; all but the evaluators of a workbench.
 
     Args:
-        first: as for `Workbench.open`.
+        model: the file that `config.model` stands for, where it is known.
 
     Raises:
         UserError: something in the config, the model or the data is unusable.
@@ -205,7 +242,7 @@ def prepare(config: Config, splits: Splits, *, first: bool = False) -> tuple[Pre
     metrics = declared_metrics(config)
     backend = load_backend(config)
     cache = config.output / "cache"
-    path = resolve_model(config.model, config.base, cache, first=first)
+    path = model or resolve_model(config.model, config.base, cache)
     check_splits(splits, path, backend.input_types(config.backend.options))
     prepared = backend.prepare(path, splits.calibration, cache, config.backend.options)
     space = build_space(

@@ -13,7 +13,7 @@ from paretune.evaluators import Metric, Splits, from_arrays
 from paretune.search.config import load_config
 from paretune.search.lock import StudyLock
 from paretune.search.rule import NothingPicked
-from paretune.search.workbench import Workbench
+from paretune.search.workbench import Workbench, needs_no_device
 from paretune.spaces import Precision
 from tests.search.tiny import project, write
 
@@ -144,7 +144,7 @@ def test_devices_may_be_switched_off_when_a_model_is_built_again(project: Path) 
     config = load_config(path)
     with pytest.raises(UserError, match="device 'gone'"):
         Workbench.open(config)
-    with Workbench.open(config, devices=False) as bench:
+    with Workbench.open(config, only=needs_no_device) as bench:
         assert [metric.name for metric in bench.suite.metrics] == ["accuracy", "size_bytes"]
         assert [m.name for m in bench.info.objectives] == ["accuracy", "latency_ms@gone"]
         whole = bench.apply(bench.space.uniform(Precision.FP32), project / "whole.onnx")

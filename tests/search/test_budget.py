@@ -7,6 +7,10 @@ from hypothesis import strategies as st
 from paretune.durations import format_duration, parse_duration
 from paretune.errors import UserError
 from paretune.search.budget import Budget, parse_budget
+from paretune.search.tally import Tally
+from paretune.search.trial import Trial, TrialStatus
+from paretune.search.unseen import all_policies
+from tests.search.fake import make_info, make_space
 
 
 @pytest.mark.parametrize(
@@ -61,3 +65,19 @@ def test_the_nearer_end_is_the_time_left() -> None:
     assert budget.seconds_left(90, 45.0, 10.0, seconds_per_trial=1.0) == 5.0
     assert budget.seconds_left(90, 20.0, 10.0, seconds_per_trial=None) == 30.0
     assert Budget().seconds_left(90, 20.0, 10.0, seconds_per_trial=1.0) is None
+
+
+def test_attempts_at_the_same_time_are_counted_once() -> None:
+    info, space = make_info(), make_space()
+
+    def spent(*times: float) -> float:
+        trials = [
+            Trial(i, TrialStatus.FAILED, policy, seconds={"total": 10.0}, spent=time)
+            for i, (policy, time) in enumerate(zip(all_policies(space), times, strict=False))
+        ]
+        return Tally(info, space.size, Budget(), trials).seconds
+
+    assert 13 <= spent(12.0, 13.0) < 14
+    # Studies of earlier versions did one after the other.
+    assert 20 <= spent(0.0, 0.0) < 21
+    assert 22 <= spent(0.0, 22.0) < 23

@@ -1,7 +1,8 @@
 """After the search: confirming the front, and testing it once."""
 
+import re
 from collections import Counter
-from collections.abc import Set
+from collections.abc import Callable, Sequence, Set
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -13,13 +14,14 @@ from paretune.errors import CandidateError, Infeasible
 from paretune.evaluators import Artifact, SplitName
 from paretune.evaluators.part import Part
 from paretune.evaluators.pooling import pool, rounds
-from paretune.search.attempt import Measured, attempt
-from paretune.search.confirm import confirm, final_members
+from paretune.search.attempt import Job, Measured, attempt
+from paretune.search.confirm import confirm, final_members, left_over
 from paretune.search.constraint import Constraint
 from paretune.search.front import front
 from paretune.search.landmark import landmarks
 from paretune.search.listener import Phase
 from paretune.search.store import StudyStore
+from paretune.search.trial import Trial
 from paretune.search.undecided import MOST_ROUNDS, undecided
 from paretune.search.unseen import all_policies
 from paretune.search.view import all_members, fronts
@@ -181,25 +183,62 @@ def test_what_is_undecided_is_measured_again_and_pooled(tmp_path: Path) -> None:
     assert (len(bench.measured), len(bench.asked)) == before
 
 
-def test_without_time_every_member_is_confirmed_once_and_tested(tmp_path: Path) -> None:
+class Clock:
+    """Has time for so many measurements in all."""
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+        self.taken: list[SplitName] = []
+
+    def fits(self, search: int = 0, test: int = 0) -> bool:
+        return search + test <= self.left
+
+    def took(self, split: SplitName, seconds: float) -> None:
+        self.left -= 1
+        self.taken.append(split)
+
+
+def confirmed_within(folder: Path, measurements: Callable[[int], int]) -> tuple[Clock, list[Trial]]:
+    """Confirm a study of 40 trials.
+
+    Args:
+        measurements: from the size of its front to what there is time for.
+    """
     bench = Noisy()
-    with StudyStore.create(tmp_path, bench.info) as store:
+    with StudyStore.create(folder, bench.info) as store:
         for policy in islice(all_policies(bench.space), 40):
-            store.record(attempt(bench, policy, tmp_path / "candidate.onnx"))
-        first = final_members(bench.info, store.trials())
-        ahead: list[int] = []
+            store.record(attempt(bench, Job(policy), folder / "candidate.onnx"))
+        clock = Clock(measurements(len(final_members(bench.info, store.trials()))))
+        confirm(bench, store, folder / "candidate.onnx", clock, lambda *_: None)
+        return clock, store.trials()
 
-        def over(measurements: int) -> bool:
-            ahead.append(measurements)
-            return True
 
-        confirm(bench, store, tmp_path / "candidate.onnx", over, lambda *_: None)
-        trials = store.trials()
-    assert not bench.asked
+def test_with_time_enough_for_the_front_all_that_is_confirmed_is_tested(tmp_path: Path) -> None:
+    clock, trials = confirmed_within(tmp_path, lambda size: 2 * size)
+    members = [t for t in final_members(Noisy().info, trials) if t.confirmed]
+    assert len(members) > 3
+    assert all(t.test for t in members)
+    assert clock.left >= 0
+
+
+def test_with_too_little_time_what_matters_comes_first(tmp_path: Path) -> None:
+    clock, trials = confirmed_within(tmp_path, lambda size: size + 3)
     # What came up since is left as it is.
-    assert {t.number for t in trials if t.confirmed} <= {t.number for t in first}
+    assert clock.taken == ["search"] * (len(clock.taken) - 3) + ["test"] * 3
+    assert clock.left == 0
     assert all(t.confirmed and t.test for t in landmarks(trials).values())
-    assert ahead[0] == len(first)
+    assert sum(bool(t.test) for t in trials) == 3
+    assert re.fullmatch(r"Of the front .*, \d+ of \d+ are not tested\.", _left(trials))
+
+
+def test_with_no_time_nothing_is_begun(tmp_path: Path) -> None:
+    clock, trials = confirmed_within(tmp_path, lambda size: 0)
+    assert not clock.taken
+    assert "are not confirmed, " in _left(trials)
+
+
+def _left(trials: Sequence[Trial]) -> str:
+    return left_over(Noisy().info, trials)
 
 
 def test_what_fails_when_measured_again_is_left_alone(tmp_path: Path) -> None:

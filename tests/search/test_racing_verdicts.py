@@ -88,3 +88,40 @@ def test_a_device_that_rules_it_out_leaves_the_others() -> None:
 
     race(info, [], take)
     assert shares[-1] == 1.0
+
+
+def test_what_is_measured_elsewhere_is_not_asked_for() -> None:
+    info = racing_info(LIMIT)
+    asked: set[str] = set()
+
+    def take(metrics: Set[str], part: Part) -> Mapping[str, Measurement]:
+        asked.update(metrics)
+        found = fixed(accuracy=part_of(0.8, 0.9), accuracy_drop=part_of(0.01, 0.0), size_bytes=9.0)
+        return {name: found[name] for name in metrics}
+
+    rival = Trial(0, TrialStatus.COMPLETE, policies(1)[0], fixed(accuracy=0.99, latency_ms=1.0))
+    later = race(info, [rival], take, elsewhere={"latency_ms"})
+    assert asked == later.measurements.keys() == {"accuracy", "accuracy_drop", "size_bytes"}
+    known = race(info, [rival], take, fixed(latency_ms=2.0))
+    assert known.measurements.keys() == {metric.name for metric in info.metrics}
+    assert known.measurements["latency_ms"].value == 2.0
+
+
+def test_what_is_known_may_end_the_race_before_it_begins() -> None:
+    info = racing_info(Constraint("latency_ms", "<=", 1.0))
+
+    def take(metrics: Set[str], part: Part) -> Mapping[str, Measurement]:
+        raise AssertionError(f"measured {metrics}")
+
+    finish = race(info, [], take, fixed(latency_ms=2.0))
+    assert finish.broken == "latency_ms 2, allowed 1"
+
+
+def test_a_broken_constraint_ends_it_though_figures_are_missing_from_elsewhere() -> None:
+    info = racing_info(LIMIT)
+    parts = fixed(accuracy=part_of(0.8, 0.9), accuracy_drop=part_of(0.1, 0.0712), size_bytes=9.0)
+
+    def take(metrics: Set[str], part: Part) -> Mapping[str, Measurement]:
+        return {name: parts[name] for name in metrics}
+
+    assert race(info, [], take, elsewhere={"latency_ms"}).broken.startswith("accuracy_drop")

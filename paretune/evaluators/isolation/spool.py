@@ -38,7 +38,13 @@ class _KeptBatch:
 
 
 @dataclass(frozen=True)
-class _Layout:
+class Layout:
+    """Where all arrays of splits are; right for any file with the same content.
+
+    Attributes:
+        path: the file.
+    """
+
     path: Path
     calibration: tuple[_KeptBatch, ...]
     search: tuple[_KeptBatch, ...]
@@ -46,13 +52,13 @@ class _Layout:
 
 
 @dataclass(frozen=True)
-class _MappedSplits(Splits):
+class MappedSplits(Splits):
     """Splits whose arrays are mapped, read-only; pickled, they are mapped where they arrive."""
 
-    layout: _Layout
+    layout: Layout
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _mapped, (self.layout,)
+        return mapped, (self.layout,)
 
 
 class Spool:
@@ -72,9 +78,13 @@ class Spool:
     def keep(self, splits: Splits) -> Splits:
         """The same splits, read-only and mapped from the file. Called once.
 
+        Those that are mapped from a file already stay in that one.
+
         Raises:
             UserError: the file cannot be written.
         """
+        if isinstance(splits, MappedSplits) and splits.layout.path.is_file():
+            return splits
         places: dict[int, _Kept] = {}
 
         def keep_all(batches: Sequence[Batch]) -> tuple[_KeptBatch, ...]:
@@ -87,7 +97,7 @@ class Spool:
             )
 
         try:
-            layout = _Layout(
+            layout = Layout(
                 self._path,
                 keep_all(splits.calibration),
                 keep_all(splits.search),
@@ -96,7 +106,7 @@ class Spool:
             self._file.flush()
         except OSError as error:
             raise UserError(f"cannot write the data to '{self._path}': {error}") from error
-        return _mapped(layout)
+        return mapped(layout)
 
     def close(self) -> None:
         """Remove the file; what is mapped stays usable."""
@@ -125,7 +135,12 @@ class Spool:
         return place
 
 
-def _mapped(layout: _Layout) -> Splits:
+def mapped(layout: Layout) -> Splits:
+    """The splits that are in a file, read-only.
+
+    Raises:
+        OSError: there is no such file.
+    """
     size = layout.path.stat().st_size
     content = np.memmap(layout.path, np.uint8, mode="r") if size else np.empty(0, np.uint8)
 
@@ -139,7 +154,7 @@ def _mapped(layout: _Layout) -> Splits:
             targets = None if one.targets is None else array(one.targets)
             yield Batch({name: array(place) for name, place in one.inputs.items()}, targets)
 
-    return _MappedSplits(
+    return MappedSplits(
         tuple(batches(layout.calibration)),
         tuple(batches(layout.search)),
         tuple(batches(layout.test)),

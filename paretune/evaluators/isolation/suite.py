@@ -5,7 +5,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import cloudpickle
 
-from paretune.errors import CandidateError, ParetuneError, TransientError, UserError
+from paretune.errors import CandidateError, OutOfTime, ParetuneError, TransientError, UserError
 from paretune.evaluators.artifact import Artifact
 from paretune.evaluators.devices.device import DeviceSpec
 from paretune.evaluators.evaluator import EvaluationContext, SplitName
@@ -42,6 +42,7 @@ class IsolatedSuite:
 
     Attributes:
         metrics: what `measure` measures, in the order in which they were wanted.
+        overdue: asked while something is measured; when true, that is given up.
     """
 
     def __init__(self, create: bytes, log: Path, seconds: float | None, memory: int | None) -> None:
@@ -54,6 +55,7 @@ class IsolatedSuite:
         self._worker: Worker | None = None
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
         self._measured = 0
+        self.overdue: Callable[[], bool] = lambda: False
         self.metrics = self._start()
 
     @staticmethod
@@ -113,6 +115,7 @@ class IsolatedSuite:
             CandidateError: also when the candidate crashed the process, exceeded a limit, or an
                 evaluator raised an error that is none of Paretune's.
             TransientError: the process was killed from outside, or does not start again.
+            OutOfTime: it was given up.
         """
         if self._worker is None:
             try:
@@ -124,7 +127,12 @@ class IsolatedSuite:
         seconds = self._seconds()
         begin = time.monotonic()
         request = Measure(artifact, split, seconds, only, part)
-        answer = self._ask(cloudpickle.dumps(request), seconds)
+        try:
+            answer = self._ask(cloudpickle.dumps(request), seconds, self.overdue)
+        except TransientError:
+            if self.overdue():
+                raise OutOfTime("measuring was given up, as the time is over") from None
+            raise
         self._measured += 1
         if self._reference_seconds is None:
             self._reference_seconds = time.monotonic() - begin
@@ -151,30 +159,33 @@ class IsolatedSuite:
         # What evaluators leave there when they are killed goes with it.
         self._scratch = tempfile.TemporaryDirectory(prefix="paretune-")
         places = dict.fromkeys(place or str(Path.cwd()) for place in sys.path)
-        self._worker = Worker(
-            _COMMAND,
-            self._log,
-            name=_NAME,
-            memory=self._memory,
-            env={
-                **os.environ,
-                # It has to find the user's modules where this process does.
-                "PYTHONPATH": os.pathsep.join(places),
-                "TMPDIR": self._scratch.name,
-            },
-        )
-        self._measured = 0
         try:
+            self._worker = Worker(
+                _COMMAND,
+                self._log,
+                name=_NAME,
+                memory=self._memory,
+                env={
+                    **os.environ,
+                    # It has to find the user's modules where this process does.
+                    "PYTHONPATH": os.pathsep.join(places),
+                    "TMPDIR": self._scratch.name,
+                },
+            )
+            self._measured = 0
             answer = self._ask(self._create, _START_SECONDS)
         except BaseException:
             self._end()
             raise
         return tuple(Metric(**metric) for metric in answer["metrics"])
 
-    def _ask(self, request: bytes, seconds: float) -> dict[str, Any]:
+    def _ask(
+        self, request: bytes, seconds: float, cancelled: Callable[[], bool] = lambda: False
+    ) -> dict[str, Any]:
         assert self._worker is not None
         try:
-            answer: dict[str, Any] = json.loads(self._worker.ask(request, seconds=seconds))
+            reply = self._worker.ask(request, seconds=seconds, cancelled=cancelled)
+            answer: dict[str, Any] = json.loads(reply)
         except BaseException:
             self._end()
             raise

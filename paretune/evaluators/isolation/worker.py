@@ -20,6 +20,7 @@ from paretune.evaluators.processes.exhaustion import is_out_of_memory, out_of_me
 from paretune.evaluators.processes.serving import Teller, serve
 from paretune.evaluators.suite import EvaluatorSuite
 from paretune.evaluators.watch import Watch
+from paretune.faults import machine_error
 from paretune.importing import describe
 
 _DEVICE_SECONDS = 24 * 3600.0
@@ -76,6 +77,8 @@ class EvaluatingProcess:
     def _failed(self, error: BaseException) -> dict[str, Any]:
         if is_out_of_memory(error) and not isinstance(error, TransientError):
             return {"error": describe_failure(out_of_memory(self._memory)), "spoiled": True}
+        if (fault := machine_error(error)) is not None:
+            error = fault
         if isinstance(error, ParetuneError):
             return {"error": describe_failure(error)}
         traceback.print_exception(error)

@@ -26,6 +26,7 @@ def front(
         paretune front runs/digits --csv > front.csv
     """
     from paretune.errors import UserError
+    from paretune.garbage import no_collecting
     from paretune.search.cli.console import make_console
     from paretune.search.store import StudyStore
     from paretune.search.study import find_study
@@ -35,9 +36,10 @@ def front(
 
     if as_json and as_csv:
         raise UserError("--json and --csv exclude each other")
-    store = StudyStore.open(find_study(study))
-    info, trials = view(store.info, store.trials(), device)
-    table = front_table(info, trials)
+    with no_collecting():
+        store = StudyStore.open(find_study(study))
+        info, trials = view(store.info, store.trials(), device)
+        table = front_table(info, trials)
     if as_json:
         typer.echo(to_json(table))
     elif as_csv:

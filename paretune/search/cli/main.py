@@ -9,6 +9,8 @@ import typer
 from typer.core import TyperGroup
 
 from paretune.errors import ParetuneError, UserError
+from paretune.faults import machine_error
+from paretune.files import own_temporary_files
 from paretune.search.cli.device import device
 from paretune.search.cli.explain import explain
 from paretune.search.cli.front import front
@@ -17,26 +19,30 @@ from paretune.search.cli.pick import pick
 from paretune.search.cli.search import search
 from paretune.search.cli.space import space
 from paretune.search.cli.sync import sync
+from paretune.search.cli.worker import worker
 
 NOTHING = 1
 USER_ERROR = 2
 
 
 class _Commands(TyperGroup):
-    """A user's mistake is one message and exit code 2, nothing found is exit code 1.
+    """A user's mistake or a fault of the machine is one message and exit code 2.
 
-    A bug shows its traceback.
+    Nothing found is exit code 1. A bug shows its traceback.
     """
 
     def invoke(self, ctx: Any) -> Any:
         try:
-            return super().invoke(ctx)
-        except UserError as error:
-            typer.secho(f"error: {error}", fg=typer.colors.RED, err=True)
-            raise typer.Exit(USER_ERROR) from None
-        except ParetuneError as error:
-            typer.secho(str(error), fg=typer.colors.RED, err=True)
-            raise typer.Exit(NOTHING) from None
+            with own_temporary_files():
+                return super().invoke(ctx)
+        except Exception as error:
+            if isinstance(shown := machine_error(error) or error, UserError):
+                typer.secho(f"error: {shown}", fg=typer.colors.RED, err=True)
+                raise typer.Exit(USER_ERROR) from None
+            if isinstance(shown, ParetuneError):
+                typer.secho(str(shown), fg=typer.colors.RED, err=True)
+                raise typer.Exit(NOTHING) from None
+            raise
 
 
 app = typer.Typer(
@@ -66,6 +72,7 @@ app.command()(front)
 app.command()(explain)
 app.command()(pick)
 app.command()(sync)
+app.command()(worker)
 app.command()(measure)
 app.add_typer(device, name="device")
 

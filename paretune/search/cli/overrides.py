@@ -4,7 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from paretune.search.budget import parse_budget
+from paretune.search.cluster.address import ClusterSpec
 from paretune.search.config import Config
+from paretune.search.storage_url import StorageUrl
 
 
 def overridden(
@@ -15,7 +17,9 @@ def overridden(
     sampler: str | None = None,
     seed: int | None = None,
     racing: bool | None = None,
+    cluster: str | None = None,
     output: str | None = None,
+    storage: str | None = None,
     no_mlflow: bool = False,
 ) -> Config:
     """The config with these keys replaced; None leaves them.
@@ -24,7 +28,7 @@ def overridden(
         budget: replaces both `search.trials` and `search.time`.
 
     Raises:
-        UserError: the budget cannot be read.
+        UserError: the budget, the cluster or the storage cannot be read.
     """
     search: dict[str, Any] = {}
     if budget is not None:
@@ -32,9 +36,13 @@ def overridden(
         search |= {"trials": parsed.trials, "time": parsed.seconds}
     given = {"trials": trials, "sampler": sampler, "seed": seed, "racing": racing}
     search |= {key: value for key, value in given.items() if value is not None}
+    if cluster is not None:
+        search["cluster"] = ClusterSpec.parse(cluster)
     update: dict[str, Any] = {"search": config.search.model_copy(update=search)}
     if output is not None:
         update["output"] = Path(output)
+    if storage is not None:
+        update["storage"] = StorageUrl.parse(storage)
     if no_mlflow:
         update["tracking"] = config.tracking.model_copy(update={"enabled": False})
     return config.model_copy(update=update)

@@ -6,7 +6,8 @@ import typer
 
 from paretune.search.cli.arguments import ConfigArgument
 
-INTERRUPTED = 130
+SIGNALLED = 128
+"""The exit code of an aborted search, plus the number of the signal, as shells have it."""
 
 
 def search(
@@ -33,8 +34,24 @@ def search(
             help="Stop trials as soon as a part of the data shows that they are off the front."
         ),
     ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            metavar="local:N|tcp://HOST:PORT",
+            help="Measure what needs no device with N workers on this machine, or with those of a"
+            " Dask scheduler.",
+        ),
+    ] = None,
     output: Annotated[
         str | None, typer.Option(metavar="FOLDER", help="The study's folder.")
+    ] = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Keep the study in this PostgreSQL database: postgresql://user@host:port/database."
+            " A password is better in ~/.pgpass or PGPASSWORD.",
+        ),
     ] = None,
     no_mlflow: Annotated[
         bool,
@@ -46,6 +63,7 @@ def search(
 
     Every trial is on the disk as soon as it is measured: Ctrl-C ends the search phase and confirms
     what was found, a second Ctrl-C aborts at once, and the same command goes on where it stopped.
+    SIGTERM does the same as Ctrl-C; when the terminal is closed (SIGHUP), the search ends cleanly.
 
     Examples:
 
@@ -54,11 +72,15 @@ def search(
         paretune search digits.yaml --budget 8h,2000
 
         paretune search digits.yaml --trials 50 --sampler tpe --output runs/tpe --no-mlflow
+
+        paretune search digits.yaml --cluster local:4
     """
     from paretune.search.api import run_search
     from paretune.search.cli.console import make_console
     from paretune.search.cli.overrides import overridden
     from paretune.search.config import load_config
+    from paretune.search.confirm import left_over
+    from paretune.search.interrupt import Aborted, aborting
     from paretune.search.terminal import print_front
 
     loaded = overridden(
@@ -68,21 +90,27 @@ def search(
         sampler=sampler,
         seed=seed,
         racing=racing,
+        cluster=cluster,
         output=output,
+        storage=storage,
         no_mlflow=no_mlflow,
     )
     console = make_console()
     try:
-        study = run_search(loaded, console=None if quiet else console)
-    except KeyboardInterrupt:
+        with aborting():
+            study = run_search(loaded, console=None if quiet else console)
+    except Aborted as abort:
         typer.secho(
             f"aborted; what was measured is in {loaded.output}, the same command goes on", err=True
         )
-        raise typer.Exit(INTERRUPTED) from None
+        raise typer.Exit(SIGNALLED + abort.number) from None
     print_front(study.info, study.store.trials(), console)
     if study.outcome is not None and not quiet:
         console.print(f"The search ended because {_because(study.outcome.reason)}.")
-        if study.outcome.interrupted:
+        left = left_over(study.info, study.store.trials())
+        if left:
+            console.print(left, highlight=False)
+        if left or study.outcome.interrupted:
             console.print("The same command goes on with it.")
         console.print(f"Study: {loaded.output}", highlight=False, soft_wrap=True)
         for device in study.devices:

@@ -66,6 +66,7 @@ FAULTS = {
     "raise": lambda: 1 / 0,
     "infeasible": lambda: raise_(Infeasible("a rule says no")),
     "busy": lambda: raise_(TransientError("the meter is busy")),
+    "full": lambda: Path("/dev/full").write_text("more than fits"),
     "exit": lambda: os._exit(3),
     "leave": lambda: sys.exit(4),
     "killed": lambda: os.kill(os.getpid(), signal.SIGKILL),

@@ -5,6 +5,7 @@ import pickle
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from paretune.errors import UserError
 from paretune.evaluators import Batch, Splits, fingerprint, from_arrays
-from paretune.evaluators.isolation.spool import Spool
+from paretune.evaluators.isolation.spool import MappedSplits, Spool, mapped
 
 DTYPES = ("f4", "f8", "i1", "?", "u2", "U3", "S2", "M8[s]", "c8")
 ARRAYS = hnp.arrays(
@@ -76,6 +77,22 @@ def test_the_data_is_written_once_and_travels_light(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="read-only"):
             kept.search[0].inputs["x"][0, 0] = 1
     assert files(tmp_path) == []
+
+
+def test_splits_in_a_file_stay_there_and_are_the_same_in_a_copy(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    with Spool(tmp_path) as spool, Spool(tmp_path / "other") as other:
+        kept = spool.keep(splits_of(np.arange(9.0), np.ones((2, 3))))
+        assert isinstance(kept, MappedSplits)
+        assert other.keep(kept) is kept
+        copy = tmp_path / "copy"
+        copy.write_bytes(kept.layout.path.read_bytes())
+        there = mapped(replace(kept.layout, path=copy))
+    assert fingerprint(there) == fingerprint(kept)
+    # Its file is gone by now.
+    with Spool(tmp_path) as spool:
+        again = spool.keep(kept)
+        assert fingerprint(pickle.loads(pickle.dumps(again))) == fingerprint(there)
 
 
 def test_a_killed_process_leaves_nothing_for_long(tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ from paretune.errors import (
     CandidateError,
     Infeasible,
     InferenceError,
+    MachineError,
+    OutOfTime,
     TransientError,
     UserError,
 )
@@ -102,6 +104,16 @@ def test_the_same_figures_as_in_this_process(folder: Path, context: EvaluationCo
     assert not log.exists()
 
 
+def test_what_is_overdue_is_given_up(start: Start, folder: Path) -> None:
+    suite = start("sleep")
+    suite.measure(candidate(folder, 0), "search")
+    suite.overdue = lambda: True
+    with pytest.raises(OutOfTime, match="given up, as the time is over"):
+        suite.measure(candidate(folder, 1), "search")
+    suite.overdue = lambda: False
+    assert suite.measure(candidate(folder, 2), "search")[0]
+
+
 FAULTS = [
     (
         "segfault",
@@ -113,6 +125,7 @@ FAULTS = [
         CandidateError,
         r"\(measuring faulty\) was killed by SIGABRT: Fatal Python error",
     ),
+    ("full", MachineError, "^the disk is full; once that is remedied"),
     ("sleep", CandidateError, r"\(measuring faulty\) took longer than .* s and was ended"),
     ("spin", CandidateError, r"\(measuring faulty\) took longer than .* s and was ended"),
     ("stuck", CandidateError, r"\(measuring faulty\) took longer than .* s and was ended"),

@@ -1,0 +1,101 @@
+"""What runs in a Dask worker: attempts of policies, on a workbench that is opened once."""
+
+import threading
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from distributed import Worker, WorkerPlugin, get_worker
+
+from paretune.errors import ParetuneError, TransientError
+from paretune.search.attempt import Job, attempt
+from paretune.search.cluster.kit import Kit, unpack
+from paretune.search.cluster.places import Place
+from paretune.search.trial import Trial
+from paretune.search.workbench import Workbench, needs_no_device
+
+
+class Refused(Exception):
+    """A worker cannot take part at all, whatever the policy.
+
+    Attributes:
+        worker: its address.
+        why: in words.
+    """
+
+    def __init__(self, worker: str, why: str) -> None:
+        super().__init__(worker, why)
+        self.worker = worker
+        self.why = why
+
+
+class Workplace(WorkerPlugin):
+    """What every worker keeps, to attempt jobs.
+
+    Attributes:
+        name: under which tasks find it.
+    """
+
+    name: str
+
+    def open(self) -> None:
+        """Get ready, in the thread that is going to attempt; whatever it raises refuses jobs."""
+
+    def attempt(self, job: Job) -> Trial:
+        """Attempt a job in a thread that was made ready."""
+        raise NotImplementedError
+
+
+class KitWorkplace(Workplace):
+    """Attempts jobs on a kit's workbench. Each of a worker's threads has its own."""
+
+    def __init__(self, kit: Kit) -> None:
+        self.name = f"paretune-{kit.id}"
+        self._kit = kit
+
+    def setup(self, worker: Worker) -> None:
+        """Dask calls it when it has arrived on a worker; nothing is fetched before it is needed."""
+        self._stack = ExitStack()
+        self._scratch = Path(self._stack.enter_context(TemporaryDirectory(prefix="paretune-")))
+        self._mine = threading.local()
+        self._opening = threading.Lock()
+
+    def teardown(self, worker: Worker) -> None:
+        """Dask calls it when the worker ends."""
+        self._stack.close()
+
+    def open(self) -> None:
+        """Fetch the kit, once per machine, and start the evaluators that need no device."""
+        if hasattr(self._mine, "place"):
+            return
+        with self._opening:
+            config, splits = unpack(self._kit)
+            bench = Workbench.open(config, splits, first=True, only=needs_no_device)
+            self._stack.callback(bench.close)
+            self._kit.require_same(bench.identity)
+            self._mine.place = Place(bench, bench.suite)
+            self._mine.path = self._scratch / f"{threading.get_ident()}.onnx"
+
+    def attempt(self, job: Job) -> Trial:
+        """Build a policy, and measure what needs no device."""
+        return attempt(self._mine.place, job, self._mine.path)
+
+
+def work(name: str, job: Job) -> Trial:
+    """The Dask task: attempt a job on the workplace of that name.
+
+    Raises:
+        Refused: there is no workbench to be had on this worker.
+        TransientError: not now.
+    """
+    worker = get_worker()
+    place = worker.plugins[name]
+    assert isinstance(place, Workplace)
+    try:
+        place.open()
+    except TransientError:
+        raise
+    except Exception as error:
+        kind = "" if isinstance(error, ParetuneError) else f"{type(error).__name__}: "
+        raise Refused(worker.address, f"{kind}{error}") from error
+    return place.attempt(job)
