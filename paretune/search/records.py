@@ -1,4 +1,4 @@
-"""How studies and trials are spelled in the journal: JSON values, with a version."""
+"""How studies and trials are spelled in a ledger: JSON values, with a version."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -10,8 +10,10 @@ from paretune.errors import UserError
 from paretune.evaluators import Measurement, Metric
 from paretune.search.constraint import Constraint, violations
 from paretune.search.info import StudyInfo
+from paretune.search.ledger import StoredTrial
 from paretune.search.trial import Trial, TrialStatus
 from paretune.spaces import Policy
+from paretune.versions import require_version
 
 VERSION = 1
 
@@ -44,9 +46,8 @@ def info_from_json(data: Mapping[str, Any]) -> StudyInfo:
         UserError: it is not a study of ours, or of another version.
     """
     if data.get("_type") != "paretune.study":
-        raise UserError("it is an Optuna journal, but not one that Paretune wrote")
-    if data.get("_version") != VERSION:
-        raise UserError(f"it has version {data.get('_version')!r}, this Paretune reads {VERSION}")
+        raise UserError("it is an Optuna study, but not one that Paretune wrote")
+    require_version("it", data.get("_version"), VERSION)
     return StudyInfo(
         name=data["name"],
         objectives=tuple(Metric(**metric) for metric in data["objectives"]),
@@ -85,22 +86,24 @@ def trial_to_optuna(trial: Trial, info: StudyInfo, sampler_attrs: Mapping[str, A
             "artifact_sha256": trial.artifact_sha256,
             "seconds": dict(trial.seconds),
             "finished_at": trial.finished_at,
+            "spent": trial.spent,
         },
         system_attrs=dict(sampler_attrs),
         constraints=violations(info.constraints, trial.measurements) or None,
     )
 
 
-def trial_from_optuna(frozen: FrozenTrial) -> Trial:
+def trial_from_optuna(stored: StoredTrial) -> Trial:
     """Read what `trial_to_optuna` wrote; violations are left to the caller."""
-    attrs = frozen.user_attrs
+    attrs = stored.user_attrs
     return Trial(
-        number=frozen.number,
-        status=_STATUSES[frozen.state],
+        number=stored.number,
+        status=_STATUSES[stored.state],
         policy=Policy.from_json(attrs["policy"]),
         measurements=measurements_from_json(attrs["measurements"]),
         reason=attrs["reason"],
         artifact_sha256=attrs["artifact_sha256"],
         seconds=attrs["seconds"],
         finished_at=attrs["finished_at"],
+        spent=attrs.get("spent", 0.0),
     )

@@ -10,8 +10,10 @@ from optuna.study import StudyDirection
 
 from paretune.errors import UserError
 from paretune.evaluators import Measurement
+from paretune.garbage import no_collecting
 from paretune.search.info import StudyInfo
-from paretune.search.journal import cut_off_half_line, only_study, open_journal
+from paretune.search.ledger import Ledger
+from paretune.search.location import find_ledger, require_study
 from paretune.search.lock import StudyLock
 from paretune.search.records import (
     info_from_json,
@@ -23,28 +25,27 @@ from paretune.search.records import (
 )
 from paretune.search.trial import Trial, TrialStatus
 
-JOURNAL = "study.journal"
-
 
 class StudyStore:
-    """A study in a folder: an Optuna journal, to which every finished trial is one append.
+    """A study: what it is about, and all its trials, each of which is one write.
 
-    Anyone may read while a search writes. Writing takes the study's lock.
+    Its records are in the folder's journal, or in a database that the folder names. Anyone may
+    read while a search writes. Writing takes the study's lock.
 
     Attributes:
-        folder: where it is.
+        folder: where it is, or its files are.
         info: what it is about.
         base: the folder of the config, which paths in `info.config` are relative to.
         cwd: the folder where the search was begun; user functions may live there.
     """
 
-    def __init__(self, folder: Path, lock: StudyLock | None) -> None:
+    def __init__(self, folder: Path, ledger: Ledger, lock: StudyLock | None) -> None:
         """Use `StudyStore.create` or `StudyStore.open`."""
         self.folder = folder
+        self._ledger = ledger
         self._lock = lock
-        self._storage = open_journal(folder / JOURNAL)
-        self._study_id = only_study(self._storage)
-        attrs = self._storage.get_study_user_attrs(self._study_id)
+        with no_collecting():
+            attrs = ledger.attrs()
         self.info: StudyInfo = info_from_json(attrs.get("paretune", {}))
         places = attrs.get("places", {})
         self.base, self.cwd = Path(places.get("base", ".")), Path(places.get("cwd", "."))
@@ -66,20 +67,14 @@ class StudyStore:
         """
         require_writable(folder)
         lock = lock or StudyLock(folder)
-        path = folder / JOURNAL
         try:
-            if path.exists():
+            if lock.ledger.exists():
                 raise UserError(f"'{folder}' holds a study already")
-            draft = path.with_suffix(".new")
-            draft.unlink(missing_ok=True)
-            storage = open_journal(draft)
             directions = [StudyDirection[m.direction.upper()] for m in info.objectives]
-            study = storage.create_new_study(directions, info.name)
             places = {"base": str((base or Path()).resolve()), "cwd": str(Path.cwd())}
-            storage.set_study_user_attr(study, "places", places)
-            storage.set_study_user_attr(study, "paretune", info_to_json(info))
-            draft.replace(path)
-            return StudyStore(folder, lock)
+            attrs = {"places": places, "paretune": info_to_json(info)}
+            lock.ledger.create(info.name, directions, attrs)
+            return StudyStore(folder, lock.ledger, lock)
         except BaseException:
             lock.close()
             raise
@@ -97,16 +92,10 @@ class StudyStore:
         Raises:
             UserError: there is none, it cannot be read, or another search is writing to it.
         """
-        path = folder / JOURNAL
-        if not path.is_file():
-            raise UserError(
-                f"no study in '{folder}': there is no {JOURNAL}; `paretune search CONFIG` makes one"
-            )
+        require_study(folder)
         lock = lock or StudyLock(folder) if writable else None
         try:
-            if writable:
-                cut_off_half_line(path)
-            return StudyStore(folder, lock)
+            return StudyStore(folder, lock.ledger if lock else find_ledger(folder), lock)
         except (ValueError, KeyError, TypeError, AssertionError, OSError, UserError) as error:
             if lock is not None:
                 lock.close()
@@ -129,12 +118,11 @@ class StudyStore:
 
         Their violations are those of their best figures: the confirmed ones, if there are any.
         """
-        frozen = self._storage.get_all_trials(self._study_id, deepcopy=False)
-        for one in frozen[self._seen :]:
-            if one.state.is_finished():
-                self._trials.append(trial_from_optuna(one))
-        self._seen = len(frozen)
-        attrs = self._storage.get_study_user_attrs(self._study_id)
+        with no_collecting():
+            stored = self._ledger.trials(self._seen)
+            self._trials += [trial_from_optuna(one) for one in stored if one.state.is_finished()]
+        self._seen += len(stored)
+        attrs = self._ledger.attrs()
         return [self._completed(trial, attrs) for trial in self._trials]
 
     def searched_trials(self) -> list[Trial]:
@@ -143,7 +131,7 @@ class StudyStore:
         return [self._completed(trial, {}) for trial in self._trials]
 
     def record(self, trial: Trial, sampler_attrs: Mapping[str, Any] | None = None) -> Trial:
-        """Write a finished trial; when this returns, it is on the disk.
+        """Write a finished trial; when this returns, it is durable.
 
         Args:
             trial: its number is ignored.
@@ -155,10 +143,9 @@ class StudyStore:
         self._require_lock()
         frozen = trial_to_optuna(trial, self.info, sampler_attrs or {})
         try:
-            trial_id = self._storage.create_new_trial(self._study_id, template_trial=frozen)
+            numbered = replace(trial, number=self._ledger.append(frozen))
         except OSError as error:
             raise UserError(f"cannot write to the study in '{self.folder}': {error}") from error
-        numbered = replace(trial, number=self._storage.get_trial_number_from_id(trial_id))
         if self._seen == numbered.number:
             self._trials.append(numbered)
             self._seen += 1
@@ -166,8 +153,7 @@ class StudyStore:
 
     def sampler_attrs(self) -> dict[int, Mapping[str, Any]]:
         """Trial number to what the sampler noted on it."""
-        frozen = self._storage.get_all_trials(self._study_id, deepcopy=False)
-        return {one.number: one.system_attrs for one in frozen}
+        return self._ledger.notes()
 
     def set_confirmed(self, number: int, measurements: Mapping[str, Measurement]) -> None:
         """Write what a front member measured after the search."""
@@ -180,7 +166,7 @@ class StudyStore:
     @property
     def hypervolume_reference(self) -> tuple[float, ...] | None:
         """The point up to which the hypervolume counts, less is better; None before it is fixed."""
-        found = self._storage.get_study_user_attrs(self._study_id).get("hypervolume_reference")
+        found = self._ledger.attrs().get("hypervolume_reference")
         return None if found is None else tuple(found)
 
     def set_hypervolume_reference(self, point: tuple[float, ...]) -> None:
@@ -221,7 +207,7 @@ class StudyStore:
 
     def _set(self, key: str, value: Any) -> None:
         self._require_lock()
-        self._storage.set_study_user_attr(self._study_id, key, value)
+        self._ledger.set(key, value)
 
     def _require_lock(self) -> None:
         if self._lock is None:
@@ -241,3 +227,6 @@ def require_writable(folder: Path) -> None:
         probe.unlink()
     except OSError as error:
         raise UserError(f"cannot write to the folder '{folder}': {error.strerror}") from None
+    except ValueError as error:
+        # Characters that no path may hold.
+        raise UserError(f"cannot write to the folder {str(folder)!r}: {error}") from None

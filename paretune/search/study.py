@@ -10,12 +10,13 @@ from paretune.errors import UserError
 from paretune.search.config import Config, PluginSection, make_importable
 from paretune.search.driver import Outcome
 from paretune.search.info import StudyInfo
+from paretune.search.location import require_study, settle
 from paretune.search.pick import Pick, pick
 from paretune.search.rule import Knee, MaxDrop, Rule, TrialNumber, Weights
-from paretune.search.store import JOURNAL, StudyStore
+from paretune.search.store import StudyStore, require_writable
 from paretune.search.table import front_table, trials_table
 from paretune.search.view import devices, view
-from paretune.search.workbench import Workbench
+from paretune.search.workbench import Workbench, everything, needs_no_device
 
 
 class Study:
@@ -93,7 +94,8 @@ class Study:
         config = self.config()
         if self._evaluators:
             config = config.model_copy(update={"evaluators": self._evaluators})
-        bench = Workbench.open(config, self._data, first=True, devices=devices)
+        only = everything if devices else needs_no_device
+        bench = Workbench.open(config, self._data, first=True, only=only)
         try:
             self._store.require_same(bench.identity)
             bench.expect(self._store.trials())
@@ -207,10 +209,11 @@ def find_study(path: Path) -> Path:
     from paretune.search.config import load_config
 
     if path.is_dir() or path.suffix not in (".yaml", ".yml"):
-        if not (path / JOURNAL).is_file():
-            raise UserError(
-                f"no study in '{path}'; a study is the output folder of `paretune search`,"
-                " or the config file"
-            )
+        require_study(path)
         return path
-    return load_config(path).output
+    config = load_config(path)
+    if config.storage is not None:
+        # Another machine may have begun it.
+        require_writable(config.output)
+        settle(config.output, config.storage, config.name, config.base)
+    return config.output

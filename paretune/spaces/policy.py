@@ -4,10 +4,11 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from paretune.errors import UserError
 from paretune.spaces.choice import Choice
+from paretune.versions import require_version
 
 VERSION = 1
 
@@ -63,11 +64,14 @@ class Policy:
             raise UserError(f"policy is not JSON: {error}") from None
         if not isinstance(data, dict) or data.get("_type") != "paretune.policy":
             raise UserError("not a policy: '_type' must be 'paretune.policy'")
-        if data.get("_version") != VERSION:
-            raise UserError(
-                f"policy has version {data.get('_version')!r}, this Paretune reads {VERSION}"
-            )
+        require_version("policy", data.get("_version"), VERSION)
         layers = data.get("layers")
         if not isinstance(layers, dict) or not all(isinstance(c, str) for c in layers.values()):
             raise UserError("policy: 'layers' must map layer names to choices such as 'int8'")
-        return Policy.of({layer: Choice.parse(choice) for layer, choice in layers.items()})
+        return Policy(tuple(_item(layer, choice) for layer, choice in layers.items()))
+
+
+@lru_cache(maxsize=1 << 16)
+def _item(layer: str, choice: str) -> tuple[str, Choice]:
+    """A study has thousands of policies made of few such pairs, which they share."""
+    return layer, Choice.parse(choice)

@@ -12,13 +12,27 @@ from pathlib import Path
 import optuna
 import pytest
 
+from experiments.benchmarks.postgresql import Server
 from paretune.errors import UserError
 from paretune.evaluators import Measurement
 from paretune.search.constraint import Constraint
-from paretune.search.store import JOURNAL, StudyStore, require_writable
+from paretune.search.journal import JOURNAL
+from paretune.search.location import settle
+from paretune.search.storage_url import StorageUrl
+from paretune.search.store import StudyStore, require_writable
 from paretune.search.trial import Trial, TrialStatus
 from paretune.spaces import Choice, Policy
 from tests.search.fake import figures, make_info
+
+
+@pytest.fixture(params=["journal", "postgresql"])
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """Where a study may begin, whose records are in the folder or in a database."""
+    if request.param == "postgresql":
+        server: Server = request.getfixturevalue("postgresql")
+        settle(tmp_path, StorageUrl.parse(server.fresh()), "fake", tmp_path)
+    return tmp_path
+
 
 FP32 = Policy.of({"a": Choice.parse("fp32"), "b": Choice.parse("fp32+2:4")})
 INT8 = Policy.of({"a": Choice.parse("int8"), "b": Choice.parse("int8+channel:0.25")})
@@ -48,37 +62,37 @@ TRIALS = [
 ]
 
 
-def test_trials_are_read_back_as_written(tmp_path: Path) -> None:
-    with StudyStore.create(tmp_path, make_info()) as store:
+def test_trials_are_read_back_as_written(folder: Path) -> None:
+    with StudyStore.create(folder, make_info()) as store:
         written = [store.record(trial) for trial in TRIALS]
         assert store.trials() == written
     assert [trial.number for trial in written] == [0, 1, 2, 3]
     assert [replace(trial, number=-1) for trial in written] == TRIALS
-    assert StudyStore.open(tmp_path).trials() == written
+    assert StudyStore.open(folder).trials() == written
 
 
-def test_the_info_is_read_back_as_written(tmp_path: Path) -> None:
+def test_the_info_is_read_back_as_written(folder: Path) -> None:
     info = make_info((Constraint("accuracy", ">=", 0.5),))
-    StudyStore.create(tmp_path, info).close()
-    assert StudyStore.open(tmp_path).info == info
+    StudyStore.create(folder, info).close()
+    assert StudyStore.open(folder).info == info
 
 
-def test_confirmed_and_test_figures_join_their_trial(tmp_path: Path) -> None:
+def test_confirmed_and_test_figures_join_their_trial(folder: Path) -> None:
     confirmed, tested = {"accuracy": Measurement(0.9)}, {"accuracy": Measurement(0.8, 0.7, 0.9)}
-    with StudyStore.create(tmp_path, make_info()) as store:
+    with StudyStore.create(folder, make_info()) as store:
         store.record(complete())
         store.record(complete(INT8))
         store.set_confirmed(1, confirmed)
         store.set_test(1, tested)
         assert store.searched_trials()[1].confirmed == {}
-    first, second = StudyStore.open(tmp_path).trials()
+    first, second = StudyStore.open(folder).trials()
     assert (first.confirmed, first.test) == ({}, {})
     assert (second.confirmed, second.test) == (confirmed, tested)
 
 
-def test_violations_are_those_of_the_best_figures(tmp_path: Path) -> None:
+def test_violations_are_those_of_the_best_figures(folder: Path) -> None:
     info = make_info((Constraint("latency_ms", "<=", 2.9),))
-    with StudyStore.create(tmp_path, info) as store:
+    with StudyStore.create(folder, info) as store:
         assert store.record(complete()).violations == ("latency_ms <= 2.9",)
         slow = {**figures(FP32), "latency_ms": Measurement(2.5)}
         store.set_confirmed(0, slow)
@@ -110,9 +124,9 @@ def test_a_trial_is_one_line_in_the_journal(tmp_path: Path) -> None:
         assert len((tmp_path / JOURNAL).read_bytes().splitlines()) == before + 1
 
 
-def test_a_reader_sees_what_a_search_writes_meanwhile(tmp_path: Path) -> None:
-    with StudyStore.create(tmp_path, make_info()) as store:
-        reader = StudyStore.open(tmp_path)
+def test_a_reader_sees_what_a_search_writes_meanwhile(folder: Path) -> None:
+    with StudyStore.create(folder, make_info()) as store:
+        reader = StudyStore.open(folder)
         assert reader.trials() == []
         store.record(complete())
         assert len(reader.trials()) == 1
@@ -134,7 +148,16 @@ def test_a_half_written_last_line_costs_that_trial_only(tmp_path: Path, cut: int
     assert StudyStore.open(tmp_path).trials() == [first, second]
 
 
-def test_a_killed_search_loses_nothing_that_it_recorded(tmp_path: Path) -> None:
+def test_what_the_sampler_noted_is_kept(folder: Path) -> None:
+    noted = [{"generation": 3, "parents": [1, 2]}, {}]
+    with StudyStore.create(folder, make_info()) as store:
+        for notes in noted:
+            store.record(complete(), notes)
+    found = StudyStore.open(folder).sampler_attrs()
+    assert [dict(found.get(number, {})) for number in range(2)] == noted
+
+
+def test_a_killed_search_loses_nothing_that_it_recorded(folder: Path) -> None:
     script = f"""
         import sys
         from pathlib import Path
@@ -142,7 +165,7 @@ def test_a_killed_search_loses_nothing_that_it_recorded(tmp_path: Path) -> None:
         from tests.search.fake import make_info
         from paretune.search.store import StudyStore
 
-        store = StudyStore.create(Path({str(tmp_path)!r}), make_info())
+        store = StudyStore.create(Path({str(folder)!r}), make_info())
         while True:
             print(store.record(complete()).number, flush=True)
     """
@@ -155,29 +178,29 @@ def test_a_killed_search_loses_nothing_that_it_recorded(tmp_path: Path) -> None:
         os.kill(child.pid, signal.SIGKILL)
         numbers += [int(line) for line in lines if line.endswith("\n")]
     child.wait()
-    with StudyStore.open(tmp_path, writable=True) as store:
+    with StudyStore.open(folder, writable=True) as store:
         assert len(store.trials()) >= len(numbers)
         assert store.record(complete()).number == len(store.trials()) - 1
 
 
-def test_two_searches_do_not_write_to_one_study(tmp_path: Path) -> None:
-    with StudyStore.create(tmp_path, make_info()):
+def test_two_searches_do_not_write_to_one_study(folder: Path) -> None:
+    with StudyStore.create(folder, make_info()):
         with pytest.raises(UserError, match=rf"another search is working .*process {os.getpid()}"):
-            StudyStore.open(tmp_path, writable=True)
-        StudyStore.open(tmp_path).trials()
-    StudyStore.open(tmp_path, writable=True).close()
+            StudyStore.open(folder, writable=True)
+        StudyStore.open(folder).trials()
+    StudyStore.open(folder, writable=True).close()
 
 
-def test_a_reader_does_not_write(tmp_path: Path) -> None:
-    StudyStore.create(tmp_path, make_info()).close()
+def test_a_reader_does_not_write(folder: Path) -> None:
+    StudyStore.create(folder, make_info()).close()
     with pytest.raises(RuntimeError, match="opened for reading"):
-        StudyStore.open(tmp_path).record(complete())
+        StudyStore.open(folder).record(complete())
 
 
-def test_a_study_is_not_created_over_another(tmp_path: Path) -> None:
-    StudyStore.create(tmp_path, make_info()).close()
+def test_a_study_is_not_created_over_another(folder: Path) -> None:
+    StudyStore.create(folder, make_info()).close()
     with pytest.raises(UserError, match="holds a study already"):
-        StudyStore.create(tmp_path, make_info())
+        StudyStore.create(folder, make_info())
 
 
 def test_a_folder_without_a_study(tmp_path: Path) -> None:
@@ -209,13 +232,16 @@ def test_a_study_of_another_version(tmp_path: Path) -> None:
     (info,) = (line for line in lines if "paretune" in line.get("user_attr", {}))
     info["user_attr"]["paretune"]["_version"] = 99
     (tmp_path / JOURNAL).write_text("".join(json.dumps(line) + "\n" for line in lines))
-    with pytest.raises(UserError, match="it has version 99, this Paretune reads 1"):
+    with pytest.raises(
+        UserError,
+        match="it has version 99, this Paretune reads 1: a newer Paretune wrote it; pip install",
+    ):
         StudyStore.open(tmp_path)
 
 
-def test_differences_are_listed_key_by_key(tmp_path: Path) -> None:
-    StudyStore.create(tmp_path, make_info(identity={"model": "m1", "data": "d1"})).close()
-    store = StudyStore.open(tmp_path)
+def test_differences_are_listed_key_by_key(folder: Path) -> None:
+    StudyStore.create(folder, make_info(identity={"model": "m1", "data": "d1"})).close()
+    store = StudyStore.open(folder)
     store.require_same({"model": "m1", "data": "d1"})
     with pytest.raises(UserError) as caught:
         store.require_same({"model": "m2", "grain": "8"})
@@ -226,11 +252,11 @@ def test_differences_are_listed_key_by_key(tmp_path: Path) -> None:
     ]
 
 
-def test_the_hypervolume_reference_is_kept(tmp_path: Path) -> None:
-    with StudyStore.create(tmp_path, make_info()) as store:
+def test_the_hypervolume_reference_is_kept(folder: Path) -> None:
+    with StudyStore.create(folder, make_info()) as store:
         assert store.hypervolume_reference is None
         store.set_hypervolume_reference((-0.5, 3.0))
-    assert StudyStore.open(tmp_path).hypervolume_reference == (-0.5, 3.0)
+    assert StudyStore.open(folder).hypervolume_reference == (-0.5, 3.0)
 
 
 def test_a_file_in_the_way_of_the_folder(tmp_path: Path) -> None:
