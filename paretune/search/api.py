@@ -14,6 +14,7 @@ from paretune.importing import call_object, import_object, spell
 from paretune.search.attempt import Bench, attempt_reference
 from paretune.search.budget import Budget
 from paretune.search.cluster.bench import LaneBench
+from paretune.search.cluster.extra import require_dask
 from paretune.search.cluster.lanes import Lane, open_lanes
 from paretune.search.config import Config, PluginSection
 from paretune.search.device_section import check_devices
@@ -128,6 +129,8 @@ def run_search(
             test_share=bench.test_share,
         )
         bench.suite.overdue = driver.overdue
+        for lane in lanes:
+            lane.give_up_when(driver.overdue)
         outcome = driver.run(reference, interrupt)
         write_outputs(store.info, store.trials(), output)
     return Study(output, data, outcome, config.evaluators)
@@ -141,6 +144,8 @@ def check_cheaply(config: Config) -> None:
             that cannot be written; an MLflow server that does not answer, if the study is new.
     """
     check_sampler(config.search.sampler)
+    if config.search.cluster is not None:
+        require_dask()
     check_devices(config.device_specs)
     declared_metrics(config)
     load_backend(config)

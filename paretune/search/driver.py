@@ -137,7 +137,8 @@ class Driver:
             while self._crew.free and not (reason := reason or self._over(interrupt)):
                 if not self._begin(waiting):
                     reason = "there is no other policy in the space"
-            if not self._running:
+            # A crew may have nobody yet.
+            if not self._running and (reason := reason or self._over(interrupt)):
                 return reason
             try:
                 ended = self._crew.ended()

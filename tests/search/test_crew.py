@@ -61,6 +61,40 @@ def search_with(
         return Driver(bench, store, sampling, budget, crew=several).run(reference)
 
 
+class Late(Several):
+    """Nobody is there at first; they come when the driver has waited for them three times."""
+
+    waits = 0
+
+    @property
+    def free(self) -> int:
+        return super().free if self.waits >= 3 else 0
+
+    def ended(self) -> Sequence[Trial]:
+        self.waits += 1
+        return super().ended()
+
+
+def test_a_crew_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
+    bench = FakeBench()
+    late = Late(bench, tmp_path / "candidate.onnx", 2)
+    assert search_with(tmp_path, late, bench, 10).reason == "all 10 trials are done"
+    assert len(trials_of(tmp_path)) == 10
+
+
+def test_waiting_for_a_crew_ends_with_an_interrupt(tmp_path: Path) -> None:
+    bench = FakeBench()
+    late = Late(bench, tmp_path / "candidate.onnx", 0)
+    reference = attempt_reference(bench, tmp_path / "reference.onnx")
+    interrupt = Interrupt(lambda: None)
+    interrupt.requested = True
+    with StudyStore.create(tmp_path, bench.info) as store:
+        driver = Driver(bench, store, make_sampler("random", 0), Budget(10), crew=late)
+        assert driver.run(reference, interrupt).reason == "interrupted"
+    assert len(trials_of(tmp_path)) == 1
+    assert late.waits == 0
+
+
 @pytest.mark.parametrize("sampler", ["guided", "nsga2", "random"])
 def test_several_at_once_measure_each_policy_once(tmp_path: Path, sampler: str) -> None:
     bench = FakeBench()

@@ -89,15 +89,21 @@ def share_cores(
     return tuple(tuple(cores[a:b]) for a, b in pairwise(ends))
 
 
+def keep_to(cores: Sequence[int]) -> None:
+    """Keep this thread, and what it starts from now on, to some cores.
+
+    Nothing where one cannot, or where there are none.
+    """
+    if cores and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, cores)
+
+
 @contextmanager
 def running_on(cores: Sequence[int]) -> Iterator[None]:
-    """Keep this thread, and what it starts meanwhile, to some cores. Nothing where one cannot."""
-    if not hasattr(os, "sched_setaffinity"):
-        yield
-        return
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, cores)
+    """The same for a time."""
+    before = allowed_cores()
+    keep_to(cores)
     try:
         yield
     finally:
-        os.sched_setaffinity(0, before)
+        keep_to(before)

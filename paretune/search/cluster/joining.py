@@ -53,7 +53,7 @@ def join(place: str, processes: int | None, name: str | None, tell: Callable[[st
             many = f"{len(shares)} worker{'s' * (len(shares) > 1)}"
             tell(f"{many} at {found.scheduler}; end with Ctrl-C")
             reason = supervisor.wait("left")
-    if reason == GONE:
+    if reason in GONE:
         tell(f"the scheduler at {found.scheduler} has gone; the same command joins the next one")
     else:
         tell(f"the search has sent the workers away ({reason}); it tells why")

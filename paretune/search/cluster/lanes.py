@@ -1,6 +1,6 @@
 """Lanes: every device measures one artifact after the other, in a thread of its own."""
 
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -8,6 +8,7 @@ from threading import Lock
 
 from paretune.evaluators import Measurement, SplitName
 from paretune.search.attempt import Job, attempt, measure_again
+from paretune.search.cluster.cores import allowed_cores, keep_to
 from paretune.search.cluster.places import Place, on_device
 from paretune.search.trial import Trial
 from paretune.search.workbench import Workbench
@@ -23,7 +24,9 @@ class Lane:
         """
         self._place = place
         self._path = path
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="lane")
+        # What measures here chooses among all cores, whichever the driver keeps to.
+        cores = allowed_cores()
+        self._thread = ThreadPoolExecutor(1, "lane", initializer=keep_to, initargs=(cores,))
 
     @property
     def metrics(self) -> frozenset[str]:
@@ -40,6 +43,10 @@ class Lane:
     ) -> "Future[Mapping[str, Measurement]]":
         """Build the policy anew and measure it afresh."""
         return self._thread.submit(measure_again, self._place, policy, split, self._path, only)
+
+    def give_up_when(self, overdue: Callable[[], bool]) -> None:
+        """Measurements end, undone, as soon as this says so."""
+        self._place.suite.overdue = overdue
 
     def close(self) -> None:
         """Begin nothing more."""

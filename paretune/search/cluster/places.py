@@ -19,6 +19,7 @@ class Place:
     Several places may share a workbench, each with evaluators of its own.
 
     Attributes:
+        suite: the evaluators.
         metrics: names of what is measured here.
     """
 
@@ -29,7 +30,7 @@ class Place:
         building: held while an artifact is made, if others use the workbench, too.
         """
         self._bench = bench
-        self._suite = suite
+        self.suite = suite
         self._building = building or Lock()
         self.metrics = frozenset(metric.name for metric in suite.metrics)
 
@@ -53,13 +54,13 @@ class Place:
 
     def measure(self, artifact: Artifact, split: SplitName) -> Measured:
         """As `Workbench.measure`."""
-        return self._suite.measure(artifact, split)
+        return self.suite.measure(artifact, split)
 
     def measure_only(
         self, artifact: Artifact, split: SplitName, metrics: Set[str], part: Part | None = None
     ) -> Measured:
         """As `Workbench.measure_only`."""
-        return self._suite.measure(artifact, split, metrics, part)
+        return self.suite.measure(artifact, split, metrics, part)
 
 
 def on_device(name: str) -> Callable[[Metric], bool]:

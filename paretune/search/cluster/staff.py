@@ -18,8 +18,8 @@ from typing import Any, Self
 
 from paretune.errors import UserError
 
-GONE = "worker-handle-scheduler-connection-broken"
-"""Why workers have left that lost their scheduler, in Dask's words."""
+GONE = ("worker-handle-scheduler-connection-broken", "scheduler-close")
+"""Why workers have left that lost their scheduler, in Dask's words: it was killed, or ended."""
 
 _COMMAND = (sys.executable, "-P", "-m", "paretune.search.cluster.nannies")
 _CLOSE_S = 10.0

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 from paretune.search.cluster.address import ClusterSpec
 from paretune.search.cluster.cluster import open_cluster
+from paretune.search.cluster.cores import allowed_cores, running_on, split_cores
 from paretune.search.cluster.crew import ClusterCrew
 from paretune.search.cluster.kit import pack
 from paretune.search.cluster.lanes import Lane
@@ -27,9 +28,12 @@ def open_team(
     Raises:
         UserError: see `open_cluster`.
     """
-    output = bench.config.output
+    output, reserved = bench.config.output, _reserved(bench)
+    left, _ = split_cores(allowed_cores(), reserved)
     with (
-        open_cluster(spec, output, reserved=_reserved(bench)) as cluster,
+        open_cluster(spec, output, reserved=reserved) as cluster,
+        # The sampler thinks while a device measures.
+        running_on(left),
         FileServer(cluster.host) as server,
         Workers(cluster, KitWorkplace(pack(bench, server)), warn) as workers,
     ):

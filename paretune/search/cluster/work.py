@@ -7,10 +7,11 @@ from tempfile import TemporaryDirectory
 
 from distributed import Worker, WorkerPlugin, get_worker
 
-from paretune.errors import ParetuneError, TransientError
+from paretune.errors import MachineError, ParetuneError, TransientError
 from paretune.search.attempt import Job, attempt
 from paretune.search.cluster.kit import Kit, unpack
 from paretune.search.cluster.places import Place
+from paretune.search.cluster.versions import installed, require_alike
 from paretune.search.trial import Trial
 from paretune.search.workbench import Workbench, needs_no_device
 
@@ -52,6 +53,7 @@ class KitWorkplace(Workplace):
     def __init__(self, kit: Kit) -> None:
         self.name = f"paretune-{kit.id}"
         self._kit = kit
+        self._versions = installed()
 
     def setup(self, worker: Worker) -> None:
         """Dask calls it when it has arrived on a worker; nothing is fetched before it is needed."""
@@ -69,6 +71,7 @@ class KitWorkplace(Workplace):
         if hasattr(self._mine, "place"):
             return
         with self._opening:
+            require_alike(self._versions, installed(), "this worker")
             config, splits = unpack(self._kit)
             bench = Workbench.open(config, splits, first=True, only=needs_no_device)
             self._stack.callback(bench.close)
@@ -85,7 +88,7 @@ def work(name: str, job: Job) -> Trial:
     """The Dask task: attempt a job on the workplace of that name.
 
     Raises:
-        Refused: there is no workbench to be had on this worker.
+        Refused: there is no workbench to be had on this worker, or its disk is full or the like.
         TransientError: not now.
     """
     worker = get_worker()
@@ -98,4 +101,7 @@ def work(name: str, job: Job) -> Trial:
     except Exception as error:
         kind = "" if isinstance(error, ParetuneError) else f"{type(error).__name__}: "
         raise Refused(worker.address, f"{kind}{error}") from error
-    return place.attempt(job)
+    try:
+        return place.attempt(job)
+    except MachineError as error:
+        raise Refused(worker.address, str(error)) from error

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from typing import Protocol
 
@@ -37,7 +37,8 @@ class Workers:
         warn: is told of workers that cannot take part, and when none is there.
         """
         self._cluster = cluster
-        self._name = workplace.name
+        self._workplace = workplace
+        self._lost: list[tuple[Future[Trial], Job]] = []
         self._warn = warn
         self._refused: set[str] = set()
         self._alone = False
@@ -51,6 +52,8 @@ class Workers:
         if (slots == 0) is not self._alone:
             self._alone = slots == 0
             self._warn("no worker is there, waiting" if self._alone else "workers are there again")
+            if not self._alone:
+                self._begin_again()
         return slots
 
     def attempt(self, job: Job) -> "Future[Trial]":
@@ -70,9 +73,11 @@ class Workers:
             tasks, self._tasks = list(self._tasks.values()), {}
         client = self._cluster.client
         # A scheduler that has gone has forgotten them, too.
+        if client.status != "running":
+            return
         with suppress(OSError, RuntimeError, TimeoutError):
             client.cancel(tasks, force=True)
-            client.unregister_worker_plugin(self._name)
+            client.unregister_worker_plugin(self._workplace.name)
 
     def __enter__(self) -> "Workers":
         return self
@@ -81,7 +86,7 @@ class Workers:
         self.close()
 
     def _launch(self, promise: "Future[Trial]", job: Job) -> None:
-        task = self._cluster.client.submit(work, self._name, job, pure=False)
+        task = self._cluster.client.submit(work, self._workplace.name, job, pure=False)
         # Dask forgets what nobody holds.
         with self._lock:
             self._tasks[promise] = task
@@ -98,12 +103,26 @@ class Workers:
                 promise.set_result(trial)
             except KilledWorker:
                 promise.set_exception(TransientError("the workers that it ran on died, one by one"))
+            except CancelledError:
+                # The scheduler has gone, and its memory with it.
+                with self._lock:
+                    self._lost.append((promise, job))
+                return
             except BaseException as error:  # noqa: BLE001 - whoever waits for it shall know
                 promise.set_exception(error)
             with self._lock:
                 self._tasks.pop(promise, None)
 
         task.add_done_callback(done)
+
+    def _begin_again(self) -> None:
+        """A scheduler that was started again knows nothing of what it was asked before."""
+        with self._lock:
+            lost, self._lost = self._lost, []
+        if lost:
+            self._cluster.client.register_plugin(self._workplace)
+        for promise, job in lost:
+            self._launch(promise, job)
 
     def _retire(self, refused: Refused) -> bool:
         """Send a worker away; whether others are there."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import moocore
 import numpy as np
 
-from paretune.search.guided.arrays import Floats, Indices
+from paretune.search.guided.arrays import Indices
 from paretune.search.guided.knowledge import Facts
 from paretune.search.guided.structure import Structure
 from paretune.search.guided.surrogate import Surrogate
@@ -13,8 +13,9 @@ from paretune.search.guided.surrogate import Surrogate
 MOST_TRIALS = 600
 """That a surrogate is made of: more would cost more than they tell near the front."""
 
-_GROWTH = 1.2
-"""The shape of a prior is reconsidered whenever there is so much to learn from, relatively."""
+_GROWTH = 1.3
+"""A prior's shape is reconsidered whenever there is so much more to learn from; one at a time, so
+that no proposal takes long."""
 
 
 @dataclass(frozen=True)
@@ -30,31 +31,32 @@ class Fitter:
 
     def __init__(self, structure: Structure) -> None:
         self._structure = structure
-        self._before = Models([], [])
-        self._fitted = 0
+        self._before: list[Surrogate] = []
+        self._chosen: list[int] = []
 
     def fit(self, facts: Facts) -> Models:
         """Surrogates of all that is known now; at least one trial has objectives."""
-        if len(facts.x) > _GROWTH * self._fitted:
-            self._before, self._fitted = Models([], []), len(facts.x)
         kept = _kept(facts)
-        objectives = [
-            self._surrogate(facts.x[kept], facts.y[kept, i], self._before.objectives[i : i + 1])
-            for i in range(facts.y.shape[1])
-        ]
-        constraints = []
-        for i in range(facts.violations.shape[1]):
-            known = np.flatnonzero(np.isfinite(facts.violations[:, i]))[-MOST_TRIALS:]
-            constraints.append(
-                self._surrogate(
-                    facts.x[known], facts.violations[known, i], self._before.constraints[i : i + 1]
-                )
-            )
-        self._before = Models(objectives, constraints)
-        return self._before
-
-    def _surrogate(self, x: Indices, y: Floats, before: list[Surrogate]) -> Surrogate:
-        return Surrogate.fit(self._structure, x, y, before[0] if before else None)
+        told = [(kept, facts.y[kept, i]) for i in range(facts.y.shape[1])]
+        for violations in facts.violations.T:
+            known = np.flatnonzero(np.isfinite(violations))[-MOST_TRIALS:]
+            told.append((known, violations[known]))
+        # A constraint that is new may come before others.
+        if len(told) != len(self._before):
+            self._chosen = [0] * len(told)
+        oldest = int(np.argmin(self._chosen))
+        if len(facts.x) > _GROWTH * self._chosen[oldest]:
+            again = {i for i, chosen in enumerate(self._chosen) if chosen == 0} or {oldest}
+        else:
+            again = set()
+        fitted = []
+        for i, (rows, values) in enumerate(told):
+            before = None if i in again else self._before[i]
+            fitted.append(Surrogate.fit(self._structure, facts.x[rows], values, before))
+        for i in again:
+            self._chosen[i] = len(facts.x)
+        self._before = fitted
+        return Models(fitted[: facts.y.shape[1]], fitted[facts.y.shape[1] :])
 
 
 def _kept(facts: Facts) -> Indices:

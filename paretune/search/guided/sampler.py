@@ -1,6 +1,7 @@
 """A sampler for compression policies: many categorical parameters, two to four objectives."""
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.search_space import IntersectionSearchSpace
 from optuna.study import Study
 from optuna.trial import FrozenTrial
+from threadpoolctl import ThreadpoolController
 
 from paretune.search.guided.knowledge import Knowledge
 from paretune.search.guided.proposing import Planner
@@ -18,6 +20,12 @@ FIRST = 8
 
 MOST_AHEAD = 32
 """Policies that are planned at a time, once there are so many trials that one teaches little."""
+
+
+@cache
+def _threads() -> ThreadpoolController:
+    """Matrices of a few hundred rows take longer on several threads than on one."""
+    return ThreadpoolController()
 
 
 class GuidedSampler(BaseSampler):
@@ -80,8 +88,10 @@ class GuidedSampler(BaseSampler):
             sizes = np.array(facts.structure.sizes)
             return self._params(knowledge, self._rng.integers(sizes))
         assert self._planner is not None
-        count = min(max(1, len(facts.x) // 30), MOST_AHEAD)
-        rows = self._planner.propose(facts, count)
+        # Of many that are running, one more result teaches little, too.
+        count = min(max(1, len(facts.x) // 30, len(facts.running) // 3), MOST_AHEAD)
+        with _threads().limit(limits=1, user_api="blas"):
+            rows = self._planner.propose(facts, count)
         if not len(rows):
             rows = self._rng.integers(np.array(facts.structure.sizes))[None]
         self._ahead = [self._params(knowledge, row) for row in rows]

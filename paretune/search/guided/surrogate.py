@@ -31,8 +31,12 @@ TRIED: tuple[tuple[Shape, bool], ...] = (
 SIBLINGS = (0.3, 2.0)
 """How much layers may differ: a few strange ones, or all of a kind."""
 
-CHOOSE, LEARN = 150, 300
-"""Trials that the warp is chosen by, and variances learned from; the posterior takes all."""
+GLANCE, CHOOSE, LEARN = 80, 150, 300
+"""Trials that warps are compared by, at first and then, and that variances are learned from; the
+posterior takes all."""
+
+FINALISTS = 3
+"""Warps that are looked at closely."""
 
 
 class Surrogate:
@@ -67,17 +71,7 @@ class Surrogate:
             before: fitted to nearly the same trials; its variances and its warp are improved on.
         """
         if before is None:
-            few = _some(len(x), CHOOSE)
-            tried: list[tuple[float, int, Surrogate]] = []
-            for (shape, relative), siblings in product(TRIED, SIBLINGS):
-                warp = Warp.of(y, shape)
-                plain = Features(structure)
-                first = _fitted(plain, start(plain, siblings), warp, x[few], y[few], relative, 4)
-                features = Features(structure, first.profiles())
-                begin = start(features, siblings)
-                found = _fitted(features, begin, warp, x[few], y[few], relative, 6)
-                tried.append((found.foresight(), -len(tried), found))
-            before = max(tried, key=lambda one: one[:2])[2]
+            before = _chosen(structure, x, y)
         warp = Warp.of(y, before.warp.shape)
         features = Features(structure, before.profiles())
         some, variances = _some(len(x), LEARN), before.kernel.variances
@@ -167,6 +161,26 @@ class Surrogate:
         left = cho_solve((self._factor, True), (self._z - told).T)
         draws = prior + column * (self._phi.T @ left).T
         return np.vstack([mean, draws])
+
+
+def _chosen(structure: Structure, x: Indices, y: Floats) -> Surrogate:
+    """The warp and the priors that predict the trials best: a glance at all, a look at a few."""
+    few = _some(len(x), GLANCE)
+    plain = Features(structure)
+    glanced: list[tuple[float, Surrogate]] = []
+    for (shape, relative), siblings in product(TRIED, SIBLINGS):
+        begin, warp = start(plain, siblings), Warp.of(y, shape)
+        found = _fitted(plain, begin, warp, x[few], y[few], relative, 4)
+        glanced.append((found.foresight(), found))
+    glanced.sort(key=lambda one: -one[0])
+    few = _some(len(x), CHOOSE)
+    looked: list[tuple[float, Surrogate]] = []
+    for _, first in glanced[:FINALISTS]:
+        features = Features(structure, first.profiles())
+        begin = start(features, first.kernel.variances.siblings)
+        found = _fitted(features, begin, first.warp, x[few], y[few], first.relative, 6)
+        looked.append((found.foresight(), found))
+    return max(looked, key=lambda one: one[0])[1]
 
 
 def _some(count: int, most: int) -> Indices:

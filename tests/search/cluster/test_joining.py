@@ -3,7 +3,6 @@
 import os
 import signal
 import socket
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -26,37 +25,8 @@ from paretune.search.cluster.joining import find_scheduler, join
 from paretune.search.cluster.scheduler import SearchNotice, ask_scheduler
 from paretune.search.cluster.versions import installed
 from paretune.search.lock import StudyLock
+from tests.search.cluster.commands import START_S, dask_scheduler, rest, worker
 from tests.search.cluster.waiting import until
-
-START_S = 60
-
-
-@contextmanager
-def started(*command: str) -> Iterator[subprocess.Popen[str]]:
-    """A process that talks on standard error, ended with the test."""
-    with subprocess.Popen(
-        [sys.executable, *command], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-@contextmanager
-def worker(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """`paretune worker`, and the first that it says."""
-    run = "from paretune.search.cli.main import run; run()"
-    with started("-W", "error", "-c", run, "worker", *arguments) as process:
-        assert process.stderr is not None
-        yield process, process.stderr.readline().strip()
-
-
-def rest(process: subprocess.Popen[str]) -> str:
-    assert process.stderr is not None
-    said = process.stderr.read().strip()
-    assert process.wait(START_S) == 0, said
-    return said
 
 
 def here() -> int:
@@ -67,40 +37,36 @@ def test_workers_join_and_leave_and_end_with_the_scheduler(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(opening, "PATIENCE_S", 1.0)
-    file = tmp_path / "scheduler.json"
-    arguments = ("--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file")
-    with started("-m", "distributed.cli.dask_scheduler", *arguments, str(file)) as dask:
-        until(file.exists)
-        address = yaml.safe_load(file.read_text())["address"]
-        with (
-            closing(StudyLock(tmp_path)),
-            open_cluster(ClusterSpec(address), tmp_path, reserved=1) as opened,
-        ):
-            assert (opened.slots(), opened.host) == (0, "127.0.0.1")
-            task = opened.client.submit(here, pure=False)
-            with worker(str(tmp_path), "--processes", "1", "--name", "board") as (joined, said):
-                assert said == f"1 worker at {address}; end with Ctrl-C"
-                until(lambda: opened.slots() == 1)
-                (ours,) = opened.client.scheduler_info()["workers"].values()
-                assert ours["id"] == "board-0"
-                number = task.result(START_S)
-                # A device of the search measures on the last one.
-                assert max(os.sched_getaffinity(0)) not in os.sched_getaffinity(number)
-                joined.send_signal(signal.SIGINT)
-                assert rest(joined) == "the workers have left; others go on with their work"
-                assert not psutil.pid_exists(number)
-            until(lambda: opened.slots() == 0)
+    with (
+        dask_scheduler(tmp_path) as (dask, address),
+        closing(StudyLock(tmp_path)),
+        open_cluster(ClusterSpec(address), tmp_path, reserved=1) as opened,
+    ):
+        assert (opened.slots(), opened.host) == (0, "127.0.0.1")
+        task = opened.client.submit(here, pure=False)
+        with worker(str(tmp_path), "--processes", "1", "--name", "board") as (joined, said):
+            assert said == f"1 worker at {address}; end with Ctrl-C"
+            until(lambda: opened.slots() == 1)
+            (ours,) = opened.client.scheduler_info()["workers"].values()
+            assert ours["id"] == "board-0"
+            number = task.result(START_S)
+            # A device of the search measures on the last one.
+            assert max(os.sched_getaffinity(0)) not in os.sched_getaffinity(number)
+            joined.send_signal(signal.SIGINT)
+            assert rest(joined) == "the workers have left; others go on with their work"
+            assert not psutil.pid_exists(number)
+        until(lambda: opened.slots() == 0)
 
-            with worker(address, "--processes", "1") as (joined, said):
-                until(lambda: opened.slots() == 1)
-                dask.kill()
-                assert rest(joined) == (
-                    f"the scheduler at {address} has gone; the same command joins the next one"
-                )
-            until(lambda: opened.client.status == "closed")
-            opened._counted_at = 0.0
-            with pytest.raises(UserError, match="scheduler has gone, and did not come back"):
-                opened.slots()
+        with worker(address, "--processes", "1") as (joined, said):
+            until(lambda: opened.slots() == 1)
+            dask.kill()
+            assert rest(joined) == (
+                f"the scheduler at {address} has gone; the same command joins the next one"
+            )
+        until(lambda: opened.client.status == "closed")
+        opened._counted_at = 0.0
+        with pytest.raises(UserError, match="scheduler has gone, and did not come back"):
+            opened.slots()
     assert not (tmp_path / FILE).exists()
 
 

@@ -1,15 +1,20 @@
 """Jobs on real Dask workers, which live in this process."""
 
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from distributed import Client, LocalCluster, get_worker
 
 from paretune.errors import TransientError, UserError
 from paretune.search.attempt import Job
+from paretune.search.cluster.cluster import Cluster
 from paretune.search.cluster.work import Workplace
 from paretune.search.cluster.workers import Workers
 from paretune.search.trial import Trial, TrialStatus
+from tests.search.cluster.commands import START_S, dask_scheduler, worker
+from tests.search.cluster.waiting import until
 from tests.search.racing import policies
 
 
@@ -90,3 +95,40 @@ def test_errors_and_leaving(threads: Threads) -> None:
             workers.attempt(first).result(30)
     known = threads.client.run(lambda dask_worker: "choosy" in dask_worker.plugins)
     assert not any(known.values())
+
+
+class Waiting(Workplace):
+    """Attempts take until a file is there."""
+
+    def __init__(self, path: Path) -> None:
+        self.name = "waiting"
+        self._path = path
+
+    def attempt(self, job: Job) -> Trial:
+        self._path.with_suffix(".begun").touch()
+        while not self._path.exists():
+            time.sleep(0.02)
+        return Trial(-1, TrialStatus.COMPLETE, job.policy)
+
+
+def test_a_scheduler_that_comes_back_is_asked_again(tmp_path: Path) -> None:
+    said: list[str] = []
+    go_on = tmp_path / "go-on"
+    with (
+        dask_scheduler(tmp_path) as (first, address),
+        Client(address, set_as_default=False) as client,
+        worker(address, "--processes", "1"),
+    ):
+        cluster = Cluster(client, "127.0.0.1")
+        until(lambda: cluster.slots() == 1)
+        with Workers(cluster, Waiting(go_on), said.append) as workers:
+            future = workers.attempt(Job(policies(1)[0]))
+            until(go_on.with_suffix(".begun").exists)
+            first.kill()
+            until(lambda: workers.slots() == 0)
+            go_on.touch()
+            port = int(address.rpartition(":")[2])
+            with dask_scheduler(tmp_path, port), worker(address, "--processes", "1"):
+                until(lambda: workers.slots() == 1)
+                assert future.result(START_S).status is TrialStatus.COMPLETE
+    assert said == ["no worker is there, waiting", "workers are there again"]
