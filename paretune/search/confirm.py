@@ -1,15 +1,21 @@
 """Confirming the front: its members won noisy comparisons, so they are measured again."""
 
 import logging
+import time
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
-from paretune.errors import CandidateError, Infeasible, TransientError
+import moocore
+import numpy as np
+
+from paretune.errors import CandidateError, Infeasible, OutOfTime, TransientError
 from paretune.evaluators import SplitName
 from paretune.evaluators.pooling import pool, repeatable
 from paretune.search.attempt import Bench, measure_again
-from paretune.search.front import front
+from paretune.search.front import front, points
 from paretune.search.info import StudyInfo
 from paretune.search.landmark import landmarks
 from paretune.search.listener import Phase
@@ -32,9 +38,14 @@ class _Step:
     only: frozenset[str] | None = None
 
 
-def confirm(
-    bench: Bench, store: StudyStore, path: Path, time_over: Callable[[int], bool], report: Report
-) -> None:
+class Clock(Protocol):
+    """Knows how long measurements take, and how much time is left; see `Tally`."""
+
+    def fits(self, search: int = 0, test: int = 0) -> bool: ...
+    def took(self, split: SplitName, seconds: float) -> None: ...
+
+
+def confirm(bench: Bench, store: StudyStore, path: Path, clock: Clock, report: Report) -> None:
     """Measure the front again until all its members are confirmed; then each once on `test`.
 
     A confirmed figure may take a member off the front and bring up trials that it had dominated;
@@ -46,42 +57,86 @@ def confirm(
 
     Args:
         path: scratch file for the artifacts.
-        time_over: whether the budget is spent, so many measurements ahead; the first front is
-            confirmed all the same.
+        clock: what does not fit in its time is not begun; what matters most comes first. Beyond
+            the front that the search found, time to test all members is kept.
     """
+    with suppress(OutOfTime):
+        _confirm(bench, store, path, clock, report)
+        _test(bench, store, path, clock, report)
+
+
+def left_over(info: StudyInfo, trials: Sequence[Trial]) -> str:
+    """What of the front there was no time for, or empty."""
+    members = final_members(info, trials)
+    counts = {
+        "confirmed": sum(not member.confirmed for member in members),
+        "tested": sum(not member.test for member in members),
+    }
+    parts = [f"{count} of {len(members)} are not {done}" for done, count in counts.items() if count]
+    if not parts:
+        return ""
+    return f"Of the front and what it is compared with, {', '.join(parts)}."
+
+
+def _confirm(bench: Bench, store: StudyStore, path: Path, clock: Clock, report: Report) -> None:
     failed: set[int] = set()
-    first = {trial.number for trial in final_members(bench.info, store.trials())}
+    first = _by_worth(bench.info, store.trials())
     done = 0
-    while True:
+    while clock.fits(search=1):
         trials = store.trials()
         members = final_members(bench.info, trials)
-        over = time_over(sum(not member.test for member in members))
+        room = clock.fits(search=1, test=sum(not member.test for member in members))
         pending = [
             _Step(member)
-            for member in members
+            for member in sorted(members, key=lambda member: first.get(member.number, len(first)))
             if not member.confirmed
             and member.number not in failed
-            and (member.number in first or not over)
+            and (member.number in first or room)
         ]
-        if not pending and not over:
+        if not pending and room:
             pending = _doubtful(bench.info, store, trials, members, failed)
         if done == 0 and pending:
             report(Phase.CONFIRM, None, 0, len(pending))
         if not pending:
             break
         step = pending[0]
-        if _measure(bench, store, step, "search", path):
+        if _measure(bench, store, step, "search", path, clock):
             done += 1
             report(Phase.CONFIRM, step.trial, done, done + len(pending) - 1)
         else:
             failed.add(step.trial.number)
-    members = final_members(bench.info, store.trials())
+
+
+def _test(bench: Bench, store: StudyStore, path: Path, clock: Clock, report: Report) -> None:
+    trials = store.trials()
+    place = _by_worth(bench.info, trials)
+    members = sorted(final_members(bench.info, trials), key=lambda member: place[member.number])
     untested = [trial for trial in members if trial.confirmed and not trial.test]
     if untested:
         report(Phase.TEST, None, 0, len(untested))
     for count, member in enumerate(untested, 1):
-        _measure(bench, store, _Step(member), "test", path)
+        if not clock.fits(test=1):
+            break
+        _measure(bench, store, _Step(member), "test", path, clock)
         report(Phase.TEST, member, count, len(untested))
+
+
+def _by_worth(info: StudyInfo, trials: Sequence[Trial]) -> dict[int, int]:
+    """Number of each final member to its place in the order of worth.
+
+    First come the landmarks, then those without which the front would lose the most volume.
+    """
+    members = final_members(info, trials)
+    marks = {trial.number for trial in landmarks(trials).values()}
+    costs = points(members, info.objectives)
+    if not members:
+        return {}
+    span = np.ptp(costs, axis=0)
+    volumes = moocore.hv_contributions(costs, ref=costs.max(axis=0) + np.where(span > 0, span, 1))
+    order = sorted(
+        zip(members, volumes, strict=True), key=lambda m: (m[0].number not in marks, -m[1])
+    )
+    return {member.number: place for place, (member, _) in enumerate(order)}
 
 
 def final_members(info: StudyInfo, trials: Sequence[Trial]) -> list[Trial]:
@@ -112,13 +167,17 @@ def _doubtful(
     return outside + inside if len(outside) >= len(inside) else inside + outside
 
 
-def _measure(bench: Bench, store: StudyStore, step: _Step, split: SplitName, path: Path) -> bool:
+def _measure(
+    bench: Bench, store: StudyStore, step: _Step, split: SplitName, path: Path, clock: Clock
+) -> bool:
     trial = step.trial
+    begin = time.monotonic()
     try:
         measured = measure_again(bench, trial.policy, split, path, step.only)
     except (Infeasible, CandidateError, TransientError) as error:
         _log.warning("trial %d cannot be measured again: %s", trial.number, error)
         return False
+    clock.took(split, time.monotonic() - begin)
     if step.only is not None:
         measured = dict(trial.confirmed) | {
             name: new if repeatable(new) else pool(trial.confirmed[name], new)

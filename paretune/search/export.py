@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from paretune.errors import UserError
+from paretune.evaluators.processes.serving import ended_with_owner
 from paretune.importing import call_object, import_object
 
 OPSET = 21
@@ -155,9 +156,14 @@ def _check_same(path: Path, inputs: Mapping[str, Tensor], expected: Mapping[str,
 
 def main() -> int:
     spec, target = sys.argv[1:]
+    with ended_with_owner():
+        return _export(spec, Path(target))
+
+
+def _export(spec: str, target: Path) -> int:
     try:
         made = call_object("model", import_object(spec, what="model"))
-        path = export_model(made, Path(target))
+        path = export_model(made, target)
     except UserError as error:
         sys.stderr.write(f"{error}\n")
         return 2

@@ -69,13 +69,20 @@ def _export(spec: str, target: Path) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     # The child has to find the user's modules where this process does.
     places = os.pathsep.join(place for place in sys.path if place)
-    done = subprocess.run(
-        [sys.executable, "-m", "paretune.search.export", spec, str(target)],
-        env={**os.environ, "PYTHONPATH": places},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    reading, writing = os.pipe()
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "paretune.search.export", spec, str(target)],
+            env={**os.environ, "PYTHONPATH": places},
+            # When this process ends, so does that end of the pipe, and with it the child.
+            stdin=reading,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    finally:
+        os.close(reading)
+        os.close(writing)
     if done.returncode == USER_MISTAKE:
         raise UserError(done.stderr.strip().splitlines()[-1])
     if done.returncode != 0:

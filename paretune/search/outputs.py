@@ -3,12 +3,12 @@
 The drawing libraries take a second to load, so that is left to whoever writes a figure.
 """
 
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import yaml
 
+from paretune.files import naming, scratch_folder
 from paretune.search.info import StudyInfo
 from paretune.search.table import front_table, trials_table
 from paretune.search.trial import Trial
@@ -32,10 +32,11 @@ def write_outputs(info: StudyInfo, trials: Sequence[Trial], folder: Path) -> lis
     for device in front_devices(info):
         for name, write in DEVICE_OUTPUTS.items():
             jobs[name.format(device=device)] = (write, *view(info, trials, device))
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".writing-") as scratch:
+    with scratch_folder(folder, "outputs") as scratch:
         for name, (write, seen, shown) in jobs.items():
-            write(seen, shown, Path(scratch) / name)
-            (Path(scratch) / name).replace(folder / name)
+            with naming(folder / name):
+                write(seen, shown, scratch / name)
+            (scratch / name).replace(folder / name)
     return [folder / name for name in jobs]
 
 

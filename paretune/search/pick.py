@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from paretune.errors import ParetuneError
 from paretune.evaluators import Artifact, Measurement
 from paretune.evaluators.pooling import repeatable
 from paretune.evaluators.signature import model_inputs
+from paretune.files import scratch_folder
 from paretune.search.attempt import Bench
 from paretune.search.config import TrackingSection
 from paretune.search.report import report
@@ -97,8 +97,8 @@ def pick(
     place = f"{device}-" if device else ""
     folder = output or store.folder / "picks" / f"{place}trial-{trial.number}"
     require_writable(folder.parent)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
-        draft = Path(scratch) / "draft"
+    with scratch_folder(folder.parent, folder.name) as scratch:
+        draft = scratch / "draft"
         draft.mkdir()
         artifact = bench.apply(trial.policy, draft / "model.onnx")
         repeated = verify(bench, artifact, trial)
@@ -107,7 +107,7 @@ def pick(
         inputs = [value for value in model_inputs(artifact.path) if value.required]
         page = report(seen, trials, chosen, rule, inputs, repeated)
         (draft / "report.md").write_text(page, encoding="utf-8")
-        _replace(draft, folder, Path(scratch) / "old")
+        _replace(draft, folder, scratch / "old")
     registered = None
     if tracking is not None:
         written = Artifact(folder / "model.onnx", artifact.policy, artifact.sha256)

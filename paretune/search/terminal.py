@@ -13,6 +13,7 @@ from paretune.search.certainty import EXPLAINED
 from paretune.search.front import front
 from paretune.search.info import StudyInfo
 from paretune.search.landmark import landmarks
+from paretune.search.misses import misses
 from paretune.search.racing import summary
 from paretune.search.standing import standings
 from paretune.search.table import has_ratio, ordered, ratio
@@ -23,6 +24,8 @@ from paretune.search.turnover import turnover
 def print_front(info: StudyInfo, trials: Sequence[Trial], console: Console | None = None) -> None:
     """Print the front with intervals, and below it fp32 and uniform int8 for comparison.
 
+    Where there is no front, it tells how near the trials come to the constraints.
+
     Last lines tell how many members the front has lost and gained by confirming, and what racing
     has saved.
     """
@@ -30,6 +33,8 @@ def print_front(info: StudyInfo, trials: Sequence[Trial], console: Console | Non
     members = front(trials, info.objectives)
     if not members:
         console.print(f"{info.name}: no trial satisfies the constraints yet, so there is no front.")
+        if told := misses(info, trials):
+            console.print(told, highlight=False)
         return
     console.print(front_view(info, trials, members))
     for told in filter(None, (str(turnover(info, trials)), summary(trials))):

@@ -1,17 +1,14 @@
 """The driver: what it tries, records, repeats, gives up, and takes up again."""
 
 import itertools
-import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from paretune.errors import CandidateError, Infeasible, TransientError, UserError
 from paretune.evaluators import Artifact, SplitName
-from paretune.search.attempt import Measured
-from paretune.search.driver import MAX_SAME_FAILURES, Outcome
+from paretune.search.driver import Outcome
 from paretune.search.front import front, hypervolume
 from paretune.search.listener import Phase
 from paretune.search.seeds import seed_policies
@@ -159,48 +156,6 @@ def test_a_model_that_cannot_be_measured_starts_no_study(
 def test_a_bug_in_measuring_the_reference_shows_itself(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError):
         search(tmp_path, FakeBench(trouble=trouble_with(Precision.FP32, ZeroDivisionError())))
-
-
-def test_when_all_candidates_fail_alike_the_search_stops(tmp_path: Path) -> None:
-    def trouble(policy: Policy, split: SplitName) -> None:
-        if any(str(choice) != "fp32" for _, choice in policy):
-            raise RuntimeError("no such kernel")
-
-    with pytest.raises(UserError, match="candidates all failed .* RuntimeError: no such kernel"):
-        search(tmp_path, FakeBench(trouble=trouble), 100)
-    assert len(trials_of(tmp_path)) == MAX_SAME_FAILURES + 1
-
-
-class Slow(FakeBench):
-    """Measuring seems to take long, by the clock that trials are timed with."""
-
-    def __init__(self, seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
-        super().__init__()
-        self._seconds, self._now = seconds, 0.0
-        clock = SimpleNamespace(perf_counter=lambda: self._now, time=time.time)
-        monkeypatch.setattr("paretune.search.attempt.time", clock)
-
-    def measure(self, artifact: Artifact, split: SplitName) -> Measured:
-        self._now += self._seconds
-        return super().measure(artifact, split)
-
-
-def test_time_for_confirming_is_set_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Nothing really takes that long, so that only the reserve can use the time up.
-    recorder = Recorder()
-    slow = Slow(10.0, monkeypatch)
-    outcome = search(tmp_path, slow, None, seconds=100.0, listeners=[recorder])
-    assert outcome.reason == "the time is up"
-    searching = [s for s in recorder.snapshots if s.phase is Phase.SEARCH]
-    assert 3 * 10.0 * searching[-1].front_size >= 99.0
-    assert 2 * 10.0 * searching[-2].front_size < 100.0
-
-
-def test_the_time_of_earlier_runs_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    search(tmp_path, Slow(60.0, monkeypatch), 10)
-    slow = Slow(60.0, monkeypatch)
-    assert search(tmp_path, slow, None, seconds=500.0).reason == "the time is up"
-    assert len(trials_of(tmp_path)) == 10
 
 
 def test_the_hypervolume_shown_is_that_of_the_front(tmp_path: Path) -> None:

@@ -7,17 +7,19 @@ from paretune.errors import (
     CandidateError,
     Infeasible,
     InferenceError,
+    MachineError,
     ParetuneError,
     TransientError,
     UserError,
 )
 
 _KINDS: dict[str, type[ParetuneError]] = {
-    # Before its base class.
+    # Each before its base class.
     "inference": InferenceError,
     "candidate": CandidateError,
     "infeasible": Infeasible,
     "transient": TransientError,
+    "machine": MachineError,
     "user": UserError,
 }
 

@@ -4,6 +4,7 @@ import fcntl
 import os
 import select
 import signal
+import stat
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -70,6 +71,22 @@ def _signalled_when_closed(requests: IO[bytes]) -> Iterator[None]:
     fcntl.fcntl(requests, fcntl.F_SETFL, flags)
 
 
+@contextmanager
+def ended_with_owner() -> Iterator[None]:
+    """This process ends when the other end of its standard input is closed, even in foreign code.
+
+    Whoever reads standard input meanwhile finds nothing there.
+    """
+    with os.fdopen(os.dup(0), "rb") as owner:
+        _close_input()
+        if not stat.S_ISFIFO(os.fstat(owner.fileno()).st_mode):
+            # Somebody started it by hand.
+            yield
+            return
+        with _signalled_when_closed(owner):
+            yield
+
+
 def _end_after(seconds: float) -> None:
     # The default action of this signal, as of SIGIO, ends the process also in foreign code.
     signal.alarm(ceil(seconds) + _GRACE_SECONDS)
@@ -79,9 +96,13 @@ def _private_pipes() -> tuple[IO[bytes], IO[bytes]]:
     """Both pipes to the owner, out of reach of libraries that print or read."""
     requests = os.fdopen(os.dup(0), "rb")
     answers = os.fdopen(os.dup(1), "wb")
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
+    _close_input()
     os.dup2(2, 1)
     sys.stdout = sys.stderr
     return requests, answers
+
+
+def _close_input() -> None:
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)

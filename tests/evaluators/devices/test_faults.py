@@ -1,6 +1,5 @@
 """What happens to real agents, while they measure, in the middle of the night."""
 
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -14,6 +13,7 @@ from paretune.evaluators.devices.http import HttpPlugin
 from paretune.evaluators.devices.remote import RemoteDevice
 from paretune.evaluators.measuring.job import MODEL, Job, Limits
 from tests import models
+from tests.disk import SmallDisk
 from tests.evaluators.devices.network import Network
 from tests.evaluators.devices.running import (
     MAIN,
@@ -143,26 +143,6 @@ def test_a_cable_that_stays_away_is_transient(stack: ExitStack, tmp_path: Path) 
         run.finish()
 
 
-class SmallDisk:
-    """A disk of 4 MiB, all but full; needs root."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        folder.mkdir()
-        command = ["mount", "-t", "tmpfs", "-o", "size=4m", "paretune", str(folder)]
-        done = subprocess.run(command, check=False, capture_output=True, text=True)
-        if done.returncode:
-            pytest.skip(f"mounting is not permitted: {done.stderr.strip()}")
-        self._ballast = folder / "ballast"
-        self._ballast.write_bytes(bytes(3 << 20))
-
-    def clear(self) -> None:
-        self._ballast.unlink()
-
-    def close(self) -> None:
-        subprocess.run(["umount", "--lazy", str(self.folder)], check=True)
-
-
 def large_job(folder: Path) -> Job:
     """Its model has 2 MiB."""
     job = real_job(folder)
@@ -173,6 +153,7 @@ def large_job(folder: Path) -> Job:
 def test_a_full_disk_is_transient_and_says_so(stack: ExitStack, tmp_path: Path) -> None:
     disk = SmallDisk(tmp_path / "disk")
     stack.callback(disk.close)
+    disk.fill(leave=1 << 20)
     device = start(stack, AgentProcess(disk.folder), patience=0.3)
     with pytest.raises(TransientError, match=r"'pi' is away .*disk is full"):
         device.run(large_job(tmp_path))
@@ -181,6 +162,7 @@ def test_a_full_disk_is_transient_and_says_so(stack: ExitStack, tmp_path: Path) 
 def test_a_disk_that_is_cleared_in_time_costs_nothing(stack: ExitStack, tmp_path: Path) -> None:
     disk = SmallDisk(tmp_path / "disk")
     stack.callback(disk.close)
+    disk.fill(leave=1 << 20)
     device = start(stack, AgentProcess(disk.folder))
     run = Run(device, large_job(tmp_path))
     run.join(0.3)
