@@ -7,6 +7,7 @@ dynamic programming can minimize exactly (`chain`). Variances follow from the ma
 group by group (MacKay, Neural Computation 4:415, 1992), shrunk towards those of their siblings.
 """
 
+from functools import cached_property
 from itertools import product
 
 import numpy as np
@@ -70,10 +71,13 @@ class Surrogate:
             y: shape (trials,).
             before: fitted to nearly the same trials; its variances and its warp are improved on.
         """
-        if before is None:
+        # What was the same everywhere has no profiles, and begins anew once it varies.
+        if before is None or not before._keeps_its_profiles:
             before = _chosen(structure, x, y)
         warp = Warp.of(y, before.warp.shape)
-        features = Features(structure, before.profiles())
+        features = before.kernel.features
+        if before._keeps_its_profiles:
+            features = Features(structure, before.profiles())
         some, variances = _some(len(x), LEARN), before.kernel.variances
         learned = _fitted(features, variances, warp, x[some], y[some], before.relative, 2)
         if len(some) == len(x):
@@ -110,6 +114,11 @@ class Surrogate:
             if largest := np.abs(effects).max():
                 found[kind] = effects / largest
         return found
+
+    @cached_property
+    def _keeps_its_profiles(self) -> bool:
+        """Whether the same kinds have one as in the prior, so that its variances still fit."""
+        return self.profiles().keys() == self.kernel.features.profiles.keys()
 
     def posterior(self, x: Indices) -> tuple[Floats, Floats]:
         """What is known of policies, without the noise of observing them.

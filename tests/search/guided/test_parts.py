@@ -181,3 +181,20 @@ def test_what_is_measured_or_running_is_not_planned() -> None:
     facts = Facts(STRUCTURE, measured, y, np.empty((60, 0)), running)
     planned = Planner(STRUCTURE, np.random.default_rng(0)).propose(facts, len(every))
     assert sorted(map(tuple, planned)) == sorted(map(tuple, left))
+
+
+def test_what_was_the_same_everywhere_may_vary_later_and_the_other_way_round() -> None:
+    """A constraint is often broken by nothing, until something breaks it."""
+    every = everything(STRUCTURE)
+    x = every[np.random.default_rng(0).permutation(len(every))]
+    same, varied = np.full(len(x), -0.01), x @ np.array([1.0, 0.5, 1.0, 0.2, 0.5])
+    before = Surrogate.fit(STRUCTURE, x[:12], same[:12])
+    found, _ = Surrogate.fit(STRUCTURE, x[:14], varied[:14], before).posterior(every)
+    fresh, _ = Surrogate.fit(STRUCTURE, x[:14], varied[:14]).posterior(every)
+    np.testing.assert_allclose(found, fresh)
+    flat = Surrogate.fit(
+        STRUCTURE, x[:14], same[:14], Surrogate.fit(STRUCTURE, x[:12], varied[:12])
+    )
+    np.testing.assert_allclose(flat.posterior(every)[0], -0.01, atol=1e-6)
+    again, _ = Surrogate.fit(STRUCTURE, x[:14], varied[:14], flat).posterior(every)
+    np.testing.assert_allclose(again, fresh)
