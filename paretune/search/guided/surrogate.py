@@ -71,8 +71,7 @@ class Surrogate:
             y: shape (trials,).
             before: fitted to nearly the same trials; its variances and its warp are improved on.
         """
-        # What was the same everywhere has no profiles, and begins anew once it varies.
-        if before is None or not before._keeps_its_profiles:
+        if before is None or not before._may_lead_to(y):
             before = _chosen(structure, x, y)
         warp = Warp.of(y, before.warp.shape)
         features = before.kernel.features
@@ -114,6 +113,10 @@ class Surrogate:
             if largest := np.abs(effects).max():
                 found[kind] = effects / largest
         return found
+
+    def _may_lead_to(self, y: Floats) -> bool:
+        """Not if it was the same everywhere, and now varies: nothing was learned then."""
+        return self._keeps_its_profiles and (bool(np.ptp(self._y)) or not np.ptp(y))
 
     @cached_property
     def _keeps_its_profiles(self) -> bool:
