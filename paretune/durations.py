@@ -5,11 +5,14 @@ import re
 from paretune.errors import UserError
 
 _UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
+LONGEST = 1e9
+"""Seconds, 31 years: what clocks and timers of the system can still take."""
+
 _PATTERN = "".join(rf"(?:(\d+(?:\.\d+)?){unit})?" for unit in _UNITS)
 
 
 def parse_duration(text: str) -> float:
-    """Seconds, more than 0, of days, hours, minutes and seconds in this order.
+    """Seconds of days, hours, minutes and seconds in this order; above 0, at most `LONGEST`.
 
     Raises:
         UserError: the text is something else.
@@ -20,7 +23,7 @@ def parse_duration(text: str) -> float:
     seconds = sum(
         float(part or 0) * size for part, size in zip(parts, _UNITS.values(), strict=False)
     )
-    if seconds <= 0:
+    if not 0 < seconds <= LONGEST:
         raise UserError(f"cannot read the time '{text}'; allowed are spellings like 8h, 90m, 1h30m")
     return seconds
 

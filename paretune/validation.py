@@ -9,10 +9,13 @@ from typing import Annotated, Any, TypeVar, get_args
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 from pydantic_core import ErrorDetails
 
-from paretune.durations import parse_duration
+from paretune.durations import LONGEST, parse_duration
 from paretune.errors import UserError
 from paretune.names import nearest
-from paretune.sizes import parse_size
+from paretune.sizes import LARGEST, parse_size
+
+_MOST = 1000
+"""Characters of a line."""
 
 _T = TypeVar("_T")
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -51,10 +54,12 @@ def reading(parse: Callable[[str], _T], also: Any) -> Callable[[Any], Any]:
     return read
 
 
-Seconds = Annotated[float, Field(gt=0), BeforeValidator(reading(parse_duration, int | float))]
+Seconds = Annotated[
+    float, Field(gt=0, le=LONGEST), BeforeValidator(reading(parse_duration, int | float))
+]
 """A field that is a time: a number of seconds, or text such as `10m`."""
 
-Size = Annotated[int, Field(gt=0), BeforeValidator(reading(parse_size, int))]
+Size = Annotated[int, Field(gt=0, le=LARGEST), BeforeValidator(reading(parse_size, int))]
 """A field that is a number of bytes, or text such as `4GiB`."""
 
 
@@ -69,18 +74,18 @@ def explain(
         also: keys beside those fields that are allowed, and read by someone else.
     """
     lines = dict.fromkeys(_line(details, model, also) for details in error.errors())
-    return "\n".join(f"{source}: {line}" for line in lines)
+    return "\n".join(f"{source}: {_cut(line)}" for line in lines)
 
 
 def parse_options(
     model: type[ModelT], given: Mapping[str, Any], where: str, *, also: Collection[str] = ()
 ) -> ModelT:
-    """Build a plugin's options from what the config says.
+    """Build the config, or a plugin's options, from what the user says.
 
     Args:
-        model: the options' class.
+        model: the class of the config or the options.
         given: keys and values.
-        where: names the plugin, for the messages.
+        where: names the file or the plugin, for the messages.
         also: keys that may stand beside them in the config, for the messages.
 
     Raises:
@@ -91,6 +96,8 @@ def parse_options(
         return model.model_validate(dict(given))
     except ValidationError as error:
         raise UserError(explain(error, model, where, also)) from None
+    except UnicodeEncodeError as error:
+        raise UserError(f"{where}: it holds text that is no Unicode: {error}") from None
 
 
 def _line(details: ErrorDetails, model: type[BaseModel], also: Collection[str]) -> str:
@@ -109,6 +116,11 @@ def _line(details: ErrorDetails, model: type[BaseModel], also: Collection[str]) 
         return f"{where}: must be {expected}, but got {_shown(details['input'])}"
     message = re.sub(r"^\w+ should", "must", details["msg"])
     return f"{where}: {message}, but got {_shown(details['input'])}"
+
+
+def _cut(line: str) -> str:
+    """What was found may be long; what is allowed is said at the end."""
+    return line if len(line) <= _MOST else f"{line[: _MOST // 2]} … {line[-_MOST // 2 :]}"
 
 
 def _nearest_key(model: type[BaseModel], place: Sequence[int | str], also: Collection[str]) -> str:

@@ -22,9 +22,9 @@ def check_splits(
         types: of inputs that the data have in another type, since the artifacts take them so.
 
     Raises:
-        UserError: a split without samples; an input that is missing or that the model lacks, or has
-            another element type or shape; numbers of samples that differ; targets in only some
-            batches of a split, or in only one of `search` and `test`.
+        UserError: a split or a batch without samples; an input that is missing or that the model
+            lacks, or has another element type or shape; numbers of samples that differ; targets in
+            only some batches of a split, or in only one of `search` and `test`.
     """
     types = types or {}
     inputs = [replace(x, dtype=types.get(x.name, x.dtype)) for x in model_inputs(model)]
@@ -38,10 +38,14 @@ def check_splits(
         ("search", splits.search),
         ("test", splits.test),
     ):
-        if not sum(
+        sizes = [
             _check_batch(f"data: batch {i} of '{name}'", b, inputs) for i, b in enumerate(batches)
-        ):
+        ]
+        if not sum(sizes):
             raise UserError(f"data: the split '{name}' has no samples")
+        if 0 in sizes:
+            empty = sizes.index(0)
+            raise UserError(f"data: batch {empty} of '{name}' has no samples; leave it out")
         _check_targets(name, batches)
     if (splits.search[0].targets is None) != (splits.test[0].targets is None):
         with_targets, without = ("search", "test")

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from paretune.errors import UserError
-from paretune.evaluators.data import Batch, Splits
+from paretune.evaluators.data import Array, Batch, Splits
 from paretune.importing import call_object, describe, import_object
 
 _NAMES = ("calibration", "search", "test")
@@ -82,6 +82,14 @@ def _batch(where: str, item: Any) -> Batch:
             f" or such a mapping alone, but got {type(item).__name__}"
         )
     return Batch(
-        {str(name): np.asarray(array) for name, array in inputs.items()},
-        None if targets is None else np.asarray(targets),
+        {str(name): _array(f"{where}: '{name}'", array) for name, array in inputs.items()},
+        None if targets is None else _array(f"{where}: the targets", targets),
     )
+
+
+def _array(what: str, value: Any) -> Array:
+    try:
+        return np.asarray(value)
+    except Exception as error:
+        kind = type(value).__name__
+        raise UserError(f"{what}: a {kind} that is no array: {describe(error)}") from error

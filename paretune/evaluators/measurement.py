@@ -62,11 +62,18 @@ class Measurement:
 
     @staticmethod
     def from_dict(data: Mapping[str, Any]) -> "Measurement":
-        return Measurement(
-            data["value"],
-            data.get("low"),
-            data.get("high"),
-            data.get("samples", {}),
-            data.get("conditions", {}),
-            tuple(data.get("flags", ())),
-        )
+        """Read what `to_dict` wrote.
+
+        Raises:
+            ValueError, LookupError, TypeError, AttributeError: it is something else.
+        """
+        low, high = data.get("low"), data.get("high")
+        samples, conditions = data.get("samples", {}), data.get("conditions", {})
+        if not (isinstance(samples, dict) and isinstance(conditions, dict)):
+            raise TypeError("a measurement's samples and conditions must be mappings")
+        counts = [samples.get(name, 0) for name in ("count", "of")]
+        ends = [end for end in (low, high, samples.get("best")) if end is not None]
+        # Numbers, or this fails.
+        math.fsum((*counts, *ends))
+        flags = tuple(data.get("flags", ()))
+        return Measurement(data["value"], low, high, samples, conditions, flags)

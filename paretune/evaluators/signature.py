@@ -9,6 +9,9 @@ import onnx
 
 from paretune.errors import UserError
 
+_NO_NUMBERS = {onnx.TensorProto.UNDEFINED, onnx.TensorProto.STRING}
+_NUMBERS = frozenset(onnx.helper.get_all_tensor_dtypes()) - _NO_NUMBERS
+
 
 @dataclass(frozen=True)
 class ModelInput:
@@ -66,10 +69,7 @@ def _graph(model: Path) -> onnx.GraphProto:
 
 def _describe(value: onnx.ValueInfoProto, required: bool) -> ModelInput:
     tensor = value.type.tensor_type
-    if not value.type.HasField("tensor_type") or tensor.elem_type in (
-        onnx.TensorProto.UNDEFINED,
-        onnx.TensorProto.STRING,
-    ):
+    if tensor.elem_type not in _NUMBERS:
         return ModelInput(value.name, None, None, required)
     shape = (
         tuple(d.dim_value if d.dim_value > 0 else None for d in tensor.shape.dim)

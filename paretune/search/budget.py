@@ -1,9 +1,12 @@
 """The budget: how many trials, and how much time."""
 
+import re
 from dataclasses import dataclass
 
 from paretune.durations import parse_duration
 from paretune.errors import UserError
+
+TIME_IS_UP = "the time is up"
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,7 @@ class Budget:
         if self.trials is not None and trials >= self.trials:
             return f"all {self.trials} trials are done"
         if self.seconds is not None and seconds + reserve >= self.seconds:
-            return "the time is up"
+            return TIME_IS_UP
         return ""
 
     def seconds_left(
@@ -53,7 +56,7 @@ def parse_budget(text: str) -> Budget:
     trials: int | None = None
     seconds: float | None = None
     parts = [part.strip() for part in text.split(",")]
-    numbers = [part for part in parts if part.isdecimal() and int(part) > 0]
+    numbers = [part for part in parts if re.fullmatch(r"0*[1-9]\d{0,9}", part)]
     times = [part for part in parts if not part.isdecimal()]
     try:
         if len(numbers) > 1 or len(times) > 1 or len(numbers) + len(times) != len(parts):

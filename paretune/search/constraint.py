@@ -1,5 +1,6 @@
 """A constraint: a bound on a metric, such as `accuracy_drop <= 0.02`."""
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -18,7 +19,10 @@ class Constraint:
     bound: float
 
     def __str__(self) -> str:
-        return f"{self.metric} {self.operator} {self.bound:g}"
+        short = f"{self.bound:g}"
+        # What is stored is what must be equal when it is read.
+        bound = short if float(short) == self.bound else repr(self.bound)
+        return f"{self.metric} {self.operator} {bound}"
 
     def violation(self, figures: Mapping[str, Measurement]) -> float:
         """By how much the bound is missed, in the metric's unit; 0 or less where it holds."""
@@ -40,7 +44,10 @@ class Constraint:
             if match is None:
                 raise ValueError(text)
             operator: Literal["<=", ">="] = "<=" if match[2] == "<=" else ">="
-            return Constraint(match[1], operator, float(match[3]))
+            bound = float(match[3])
+            if not math.isfinite(bound):
+                raise ValueError(text)
+            return Constraint(match[1], operator, bound)
         except ValueError:
             raise UserError(
                 f"cannot read the constraint '{text}'; allowed is 'metric <= number' or"

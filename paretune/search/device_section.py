@@ -12,7 +12,6 @@ from pydantic import (
     Field,
     SerializerFunctionWrapHandler,
     StrictInt,
-    ValidationError,
     model_serializer,
     model_validator,
 )
@@ -22,7 +21,7 @@ from paretune.evaluators.devices.device import GROUP, DeviceSpec
 from paretune.evaluators.measuring.job import Setup
 from paretune.names import hint
 from paretune.plugins import find_plugins
-from paretune.validation import explain
+from paretune.validation import parse_options
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _SECRET = re.compile(r"(.*_)?(token|password|passphrase|secret)", re.IGNORECASE)
@@ -87,10 +86,7 @@ class DeviceSection(BaseModel):
             UserError: the address is none, or a setting is unusable.
         """
         given = {"url": address} if "://" in address else {"type": address}
-        try:
-            return DeviceSection.model_validate({**given, **settings})
-        except ValidationError as error:
-            raise UserError(explain(error, DeviceSection, f"device '{address}'")) from None
+        return parse_options(DeviceSection, {**given, **settings}, f"device '{address}'")
 
     @property
     def options(self) -> dict[str, Any]:

@@ -1,10 +1,12 @@
 """How studies and trials are spelled in a ledger: JSON values, with a version."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState, create_trial
+from pydantic import TypeAdapter
 
 from paretune.errors import UserError
 from paretune.evaluators import Measurement, Metric
@@ -16,6 +18,10 @@ from paretune.spaces import Policy
 from paretune.versions import require_version
 
 VERSION = 1
+
+_METRICS = TypeAdapter(tuple[Metric, ...])
+_MAPPING = TypeAdapter(dict[str, Any])
+_TEXTS = TypeAdapter(dict[str, str])
 
 _STATES = {
     TrialStatus.COMPLETE: TrialState.COMPLETE,
@@ -48,15 +54,24 @@ def info_from_json(data: Mapping[str, Any]) -> StudyInfo:
     if data.get("_type") != "paretune.study":
         raise UserError("it is an Optuna study, but not one that Paretune wrote")
     require_version("it", data.get("_version"), VERSION)
-    return StudyInfo(
+    info = StudyInfo(
         name=data["name"],
-        objectives=tuple(Metric(**metric) for metric in data["objectives"]),
-        metrics=tuple(Metric(**metric) for metric in data["metrics"]),
+        objectives=_METRICS.validate_python(data["objectives"]),
+        metrics=_METRICS.validate_python(data["metrics"]),
         constraints=tuple(Constraint.parse(text) for text in data["constraints"]),
-        config=data["config"],
-        identity=data["identity"],
-        environment=data["environment"],
+        config=_MAPPING.validate_python(data["config"]),
+        identity=_TEXTS.validate_python(data["identity"]),
+        environment=_MAPPING.validate_python(data["environment"]),
     )
+    names = {metric.name for metric in info.metrics}
+    if not (
+        len(names) == len(info.metrics)
+        and len(set(info.objectives)) == len(info.objectives)
+        and set(info.objectives) <= set(info.metrics)
+        and {constraint.metric for constraint in info.constraints} <= names
+    ):
+        raise UserError("its metrics, objectives and constraints contradict each other")
+    return info
 
 
 def measurements_to_json(measurements: Mapping[str, Measurement]) -> dict[str, Any]:
@@ -93,10 +108,14 @@ def trial_to_optuna(trial: Trial, info: StudyInfo, sampler_attrs: Mapping[str, A
     )
 
 
-def trial_from_optuna(stored: StoredTrial) -> Trial:
-    """Read what `trial_to_optuna` wrote; violations are left to the caller."""
+def trial_from_optuna(stored: StoredTrial, info: StudyInfo) -> Trial:
+    """Read what `trial_to_optuna` wrote; violations are left to the caller.
+
+    Raises:
+        ValueError, LookupError, TypeError, AttributeError: it is something else.
+    """
     attrs = stored.user_attrs
-    return Trial(
+    trial = Trial(
         number=stored.number,
         status=_STATUSES[stored.state],
         policy=Policy.from_json(attrs["policy"]),
@@ -107,3 +126,21 @@ def trial_from_optuna(stored: StoredTrial) -> Trial:
         finished_at=attrs["finished_at"],
         spent=attrs.get("spent", 0.0),
     )
+    if not isinstance(trial.reason, str) or not isinstance(trial.artifact_sha256, str):
+        raise TypeError(f"trial {trial.number}: its reason and its hash must be text")
+    # Numbers, or this fails.
+    math.fsum((trial.finished_at, trial.spent, *trial.seconds.values()))
+    require_measured(trial, info)
+    return trial
+
+
+def require_measured(trial: Trial, info: StudyInfo) -> None:
+    """See that a complete trial has all metrics of its study.
+
+    Raises:
+        ValueError: names what it lacks.
+    """
+    if trial.status is TrialStatus.COMPLETE:
+        whole = trial.figures.keys() & (trial.test or trial.figures).keys()
+        if missing := [metric.name for metric in info.metrics if metric.name not in whole]:
+            raise ValueError(f"trial {trial.number} lacks {', '.join(missing)}")

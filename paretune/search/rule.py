@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from paretune.errors import ParetuneError, UserError
 from paretune.evaluators import Metric
 from paretune.search import text
-from paretune.search.front import front, points
+from paretune.search.board import points
+from paretune.search.front import front
 from paretune.search.info import StudyInfo
 from paretune.search.landmark import reference
 from paretune.search.table import ordered

@@ -24,10 +24,9 @@ from paretune.search.info import StudyInfo
 from paretune.search.landmark import reference
 from paretune.search.model import resolve_model
 from paretune.search.profiling.profile import read_profile
+from paretune.search.rehearsal import BACKENDS, rehearse
 from paretune.search.trial import Trial
 from paretune.spaces import Capabilities, Policy, Space, build_space
-
-BACKENDS = "paretune.backends"
 
 LOG = "evaluators.log"
 """File in the study's folder for what evaluators print, and for their tracebacks."""
@@ -98,7 +97,7 @@ class Workbench:
             # From here on the data is in memory once, for all processes.
             splits = spool.keep(load_data(config, data))
             model = resolve_model(config.model, config.base, config.output / "cache", first=first)
-            prepared, space = prepare(config, splits, model=model)
+            prepared, space = prepare(config, splits, model=model, known=first)
             objectives = tuple(metrics[name] for name in config.objectives)
             wanted = tuple(metrics[name] for name in config.wanted)
             info = StudyInfo(
@@ -230,11 +229,14 @@ def load_data(config: Config, data: Any = None) -> Splits:
     return as_splits(call_object("data", data) if callable(data) else data)
 
 
-def prepare(config: Config, splits: Splits, *, model: Path | None = None) -> tuple[Prepared, Space]:
+def prepare(
+    config: Config, splits: Splits, *, model: Path | None = None, known: bool = False
+) -> tuple[Prepared, Space]:
     """The prepared model and its space; all but the evaluators of a workbench.
 
     Args:
         model: the file that `config.model` stands for, where it is known.
+        known: a study has been made of it, so it will do this process no harm.
 
     Raises:
         UserError: something in the config, the model or the data is unusable.
@@ -244,6 +246,8 @@ def prepare(config: Config, splits: Splits, *, model: Path | None = None) -> tup
     cache = config.output / "cache"
     path = model or resolve_model(config.model, config.base, cache)
     check_splits(splits, path, backend.input_types(config.backend.options))
+    if not known:
+        rehearse(config.backend.type, path, splits, cache, config.backend.options)
     prepared = backend.prepare(path, splits.calibration, cache, config.backend.options)
     space = build_space(
         prepared.layers,

@@ -1,6 +1,7 @@
 """A choice: one way to treat one layer."""
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from paretune.spaces.precision import Precision, parse_precision
 from paretune.spaces.sparsity import Dense, Sparsity, parse_sparsity
@@ -19,6 +20,7 @@ class Choice:
         return f"{self.precision}+{self.sparsity}"
 
     @staticmethod
+    @lru_cache(maxsize=1 << 12)
     def parse(text: str) -> "Choice":
         """Read the spelling that `str(choice)` writes.
 

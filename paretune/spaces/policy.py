@@ -60,15 +60,16 @@ class Policy:
         """
         try:
             data = json.loads(text)
-        except json.JSONDecodeError as error:
+        # Also numbers of thousands of digits, and what is nested as deep.
+        except (ValueError, TypeError, RecursionError) as error:
             raise UserError(f"policy is not JSON: {error}") from None
         if not isinstance(data, dict) or data.get("_type") != "paretune.policy":
             raise UserError("not a policy: '_type' must be 'paretune.policy'")
         require_version("policy", data.get("_version"), VERSION)
         layers = data.get("layers")
-        if not isinstance(layers, dict) or not all(isinstance(c, str) for c in layers.values()):
+        if not isinstance(layers, dict) or not set(map(type, layers.values())) <= {str}:
             raise UserError("policy: 'layers' must map layer names to choices such as 'int8'")
-        return Policy(tuple(_item(layer, choice) for layer, choice in layers.items()))
+        return Policy(tuple(map(_item, layers.keys(), layers.values())))
 
 
 @lru_cache(maxsize=1 << 16)

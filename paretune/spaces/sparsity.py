@@ -111,7 +111,7 @@ def parse_sparsity(text: str) -> Sparsity:
         return Dense()
     if text == "drop":
         return Drop()
-    if match := re.fullmatch(r"(\d+):(\d+)", text):
+    if match := re.fullmatch(r"(\d{1,9}):(\d{1,9})", text):
         n, m = int(match[1]), int(match[2])
         if not 0 < n <= m:
             raise UserError(f"sparsity '{text}': 0 < n <= m must hold, but got n={n}, m={m}")
@@ -132,7 +132,8 @@ def parse_sparsity(text: str) -> Sparsity:
 
 def _amount(text: str, number: str) -> float:
     try:
-        amount = float(number)
+        # The text of an amount is what is stored, so it is what must be equal.
+        amount = float(f"{float(number):g}")
     except ValueError:
         amount = -1.0
     if not 0 <= amount < 1:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from paretune.errors import UserError
+from paretune.search.cli.overrides import overridden
 from paretune.search.config import DEFAULT_TRIALS, Config, load_config
 from paretune.search.constraint import Constraint
 from paretune.spaces import NM, Channel, LayerRule, Precision
@@ -184,3 +185,11 @@ def test_numbers_as_people_write_them(tmp_path: Path) -> None:
     text = "model: m:f\ndata: d:f\nobjectives: [a]\nsearch: {time: 1e3, trials: 10}\n"
     config = load_config(written(tmp_path, text))
     assert (config.search.time, config.search.trials) == (1000.0, 10)
+
+
+def test_options_are_checked_as_the_config_is() -> None:
+    changed = overridden(of(), trials=5, seed=3, budget=None, cluster="local:2")
+    assert (changed.search.trials, changed.search.seed) == (5, 3)
+    assert str(changed.search.cluster) == "local:2"
+    with pytest.raises(UserError, match=r"the options: seed: .* less than or equal to 2147483647"):
+        overridden(of(), seed=1 << 32)

@@ -28,7 +28,7 @@ class _Place:
 
 
 _Kept = _Place | Array
-"""Arrays of Python objects are in no file; they travel as they are."""
+"""Arrays of Python objects, or of nothing, are in no file; they travel as they are."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ class Spool:
         if (known := places.get(id(array))) is not None:
             return known
         place: _Kept = array
-        if not array.dtype.hasobject:
+        if array.dtype.itemsize and not array.dtype.hasobject:
             self._file.write(bytes(-self._file.tell() % _ALIGNMENT))
             place = _Place(self._file.tell(), array.dtype, array.shape)
             self._file.write(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)

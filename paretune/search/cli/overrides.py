@@ -5,8 +5,9 @@ from typing import Any
 
 from paretune.search.budget import parse_budget
 from paretune.search.cluster.address import ClusterSpec
-from paretune.search.config import Config
+from paretune.search.config import Config, SearchSection
 from paretune.search.storage_url import StorageUrl
+from paretune.validation import parse_options
 
 
 def overridden(
@@ -28,17 +29,18 @@ def overridden(
         budget: replaces both `search.trials` and `search.time`.
 
     Raises:
-        UserError: the budget, the cluster or the storage cannot be read.
+        UserError: the budget, the cluster or the storage cannot be read, or a number is too large.
     """
     search: dict[str, Any] = {}
     if budget is not None:
         parsed = parse_budget(budget)
         search |= {"trials": parsed.trials, "time": parsed.seconds}
-    given = {"trials": trials, "sampler": sampler, "seed": seed, "racing": racing}
-    search |= {key: value for key, value in given.items() if value is not None}
+    named = {"trials": trials, "sampler": sampler, "seed": seed, "racing": racing}
+    search |= {key: value for key, value in named.items() if value is not None}
     if cluster is not None:
         search["cluster"] = ClusterSpec.parse(cluster)
-    update: dict[str, Any] = {"search": config.search.model_copy(update=search)}
+    given = {**dict(config.search), **search}
+    update: dict[str, Any] = {"search": parse_options(SearchSection, given, "the options")}
     if output is not None:
         update["output"] = Path(output)
     if storage is not None:

@@ -47,6 +47,7 @@ def load_model(path: Path) -> ModelProto:
         raise UserError(f"model '{path}' is no ONNX file, or a truncated one: {error}") from None
     if not model.graph.node or not model.opset_import:
         raise UserError(f"model '{path}' is no ONNX file: it holds no graph")
+    _require_one_opset(path, model)
     for tensor in model.graph.initializer:
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
             location = next((e.value for e in tensor.external_data if e.key == "location"), "")
@@ -66,9 +67,19 @@ def load_model(path: Path) -> ModelProto:
         raise UserError(f"model '{path}' is over 2 GiB, more than one ONNX file can hold")
     try:
         onnx.checker.check_model(model)
-    except onnx.checker.ValidationError as error:
+    # What it says may hold names of the file's that are no text.
+    except (onnx.checker.ValidationError, UnicodeDecodeError) as error:
         raise UserError(f"model '{path}' is not valid ONNX: {_first_line(error)}") from None
     return model
+
+
+def _require_one_opset(path: Path, model: ModelProto) -> None:
+    """The default operator set has two names, under which a file may ask for two versions."""
+    versions = [str(o.version) for o in model.opset_import if o.domain in ("", "ai.onnx")]
+    if len(versions) > 1:
+        raise UserError(
+            f"model '{path}' is not valid ONNX: it asks for opset {' and '.join(versions)} at once"
+        )
 
 
 def clean_model(model: ModelProto) -> ModelProto:
@@ -158,6 +169,7 @@ def _upgrade(model: ModelProto) -> ModelProto:
         return version_converter.convert_version(model, MIN_OPSET)
     except (
         version_converter.ConvertError,
+        onnx.shape_inference.InferenceError,
         RuntimeError,
         ValueError,
         onnx.checker.ValidationError,

@@ -13,6 +13,7 @@ from paretune.search.backends.onnx.assembly import assemble
 from paretune.search.backends.onnx.compressing import Compressor
 from paretune.search.backends.onnx.integer_only import integer_table, refuse_floats
 from paretune.search.backends.onnx.parts import Parts
+from paretune.search.backends.onnx.possible import require_possible
 from paretune.search.backends.onnx.readback import read_policy
 from paretune.search.backends.onnx.removal import Removal
 from paretune.search.backends.onnx.techniques import capabilities
@@ -67,6 +68,7 @@ class OnnxPrepared:
 
     def apply(self, policy: Policy, path: Path) -> Artifact:
         """Write the artifact of `policy` to `path`. See `Prepared.apply`."""
+        require_possible(self, policy)
         return self._write(policy, path, integer_only=self._parts.integer_only)
 
     def _write(self, policy: Policy, path: Path, *, integer_only: bool = False) -> Artifact:
