@@ -30,6 +30,9 @@ from experiments.benchmarks.kills.torment import Place, Toll, Torment
 from experiments.benchmarks.kills.undisturbed import Undisturbed
 from experiments.benchmarks.kills.whole import Broken
 
+KILLS_A_STUDY = 14
+"""Then it may end, so that every phase is met in several studies."""
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
@@ -53,7 +56,8 @@ def main() -> None:
                 asked.folder / f"{studies}", asked.trials, asked.sampler, asked.seed + studies
             )
             try:
-                Torment(place, typical, toll, asked.kills, draw).run()
+                kills = min(KILLS_A_STUDY, asked.kills - toll.kills)
+                Torment(place, typical, toll, kills, draw).run()
                 watched(place.sync())
                 rebuilt += undisturbed.compare(place.study, place.uri, place.folder / "again.onnx")
             except Broken as error:

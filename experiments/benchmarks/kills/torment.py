@@ -27,6 +27,7 @@ _VICTIMS: tuple[Victim, ...] = ("driver", "driver", "both", "child")
 _REFUSED = (1, 2)
 _SEARCHING = [phase for phase in Phase if phase is not Phase.PICK]
 _ALWAYS = (Phase.IMPORT, Phase.PREPARE)
+_PICKS = 2
 _MOST_LEFT = 6
 """So many files of killed processes, those of the last one, may be there at a time."""
 
@@ -89,7 +90,7 @@ class Torment:
 
     Args:
         typical: seconds that each phase takes.
-        most: kills, in all places together.
+        kills: in this place, the last of them while picking.
     """
 
     def __init__(
@@ -97,13 +98,13 @@ class Torment:
         place: Place,
         typical: Mapping[Phase, float],
         toll: Toll,
-        most: int,
+        kills: int,
         draw: random.Random,
     ) -> None:
         self._place = place
         self._typical = typical
         self._toll = toll
-        self._most = most
+        self._most = toll.kills + kills
         self._draw = draw
         self._lines: list[bytes] = []
         self._furthest = 0
@@ -114,19 +115,17 @@ class Torment:
         Raises:
             Broken: something is not as it must be.
         """
-        while not self._ends(self._place.search(), _SEARCHING):
+        while not self._ends(self._place.search(), _SEARCHING, self._most - _PICKS):
             pass
-        while not self._ends(self._place.pick(), [Phase.PICK]):
+        while not self._ends(self._place.pick(), [Phase.PICK], self._most):
             pass
         self._check_pick()
 
-    def _ends(self, command: Command, phases: Sequence[Phase]) -> bool:
+    def _ends(self, command: Command, phases: Sequence[Phase], most: int) -> bool:
         """Kill the command some time, or its children; whether it came to its end."""
         victims = _VICTIMS
-        while self._toll.kills < self._most:
+        while self._toll.kills < most:
             phase = self._aim([one for one in phases if one.place >= command.phase().place])
-            if phase is Phase.PICK and self._toll.phases[phase] > self._most / 10:
-                break
             if not command.wait_for(phase, self._draw.uniform(0, self._typical[phase])):
                 break
             with suppress(ProcessLookupError):
