@@ -160,6 +160,9 @@ async def _ask(address: str, security: Security) -> tuple[str, Versions, dict[st
 
 def _reason(error: BaseException) -> str:
     """What an error comes from in the end: Dask only says how long it has tried."""
+    found = str(error)
     while error.__cause__ is not None:
         error = error.__cause__
-    return str(error) or type(error).__name__
+        # A try that was cut off says nothing.
+        found = str(error) or found
+    return found or type(error).__name__

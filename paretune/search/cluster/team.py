@@ -29,13 +29,13 @@ def open_team(
         UserError: see `open_cluster`.
     """
     output, reserved = bench.config.output, _reserved(bench)
-    left, _ = split_cores(allowed_cores(), reserved)
+    left, kept = split_cores(allowed_cores(), reserved)
     with (
         open_cluster(spec, output, reserved=reserved) as cluster,
         # The sampler thinks while a device measures.
         running_on(left),
         FileServer(cluster.host) as server,
-        Workers(cluster, KitWorkplace(pack(bench, server)), warn) as workers,
+        Workers(cluster, KitWorkplace(pack(bench, server), kept), warn) as workers,
     ):
         yield ClusterCrew(bench.info, workers, lanes)
 

@@ -1,14 +1,17 @@
 """What runs in a Dask worker: attempts of policies, on a workbench that is opened once."""
 
 import threading
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from distributed import Worker, WorkerPlugin, get_worker
 
-from paretune.errors import MachineError, ParetuneError, TransientError
+from paretune.errors import MachineError, ParetuneError, TransientError, UserError
+from paretune.evaluators.measuring.conditions import machine_id
 from paretune.search.attempt import Job, attempt
+from paretune.search.cluster.cores import allowed_cores, keep_to, without
 from paretune.search.cluster.kit import Kit, unpack
 from paretune.search.cluster.places import Place
 from paretune.search.cluster.versions import installed, require_alike
@@ -50,9 +53,13 @@ class Workplace(WorkerPlugin):
 class KitWorkplace(Workplace):
     """Attempts jobs on a kit's workbench. Each of a worker's threads has its own."""
 
-    def __init__(self, kit: Kit) -> None:
+    def __init__(self, kit: Kit, kept: Sequence[int] = ()) -> None:
+        """Args:
+        kept: cores of the kit's machine that a device measures on.
+        """
         self.name = f"paretune-{kit.id}"
         self._kit = kit
+        self._kept = kept
         self._versions = installed()
 
     def setup(self, worker: Worker) -> None:
@@ -72,6 +79,7 @@ class KitWorkplace(Workplace):
             return
         with self._opening:
             require_alike(self._versions, installed(), "this worker")
+            self._keep_off()
             config, splits = unpack(self._kit)
             bench = Workbench.open(config, splits, first=True, only=needs_no_device)
             self._stack.callback(bench.close)
@@ -82,6 +90,16 @@ class KitWorkplace(Workplace):
     def attempt(self, job: Job) -> Trial:
         """Build a policy, and measure what needs no device."""
         return attempt(self._mine.place, job, self._mine.path)
+
+    def _keep_off(self) -> None:
+        """Workers that were there before the search may run anywhere."""
+        if self._kit.source.machine != machine_id():
+            return
+        mine = allowed_cores()
+        left = without(mine, self._kept) or [core for core in mine if core not in self._kept]
+        if not left:
+            raise UserError("it may run only where a device of this search measures")
+        keep_to(left)
 
 
 def work(name: str, job: Job) -> Trial:

@@ -20,12 +20,14 @@ _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 _CONNECT_TIMEOUT_S = 5
 
 # By default MLflow waits 120 s for an answer and asks 7 more times, pausing in between; tells its
-# makers about every call; and draws progress bars across ours. What the user sets stays.
+# makers about every call; draws progress bars across ours; and prints where each run is. What the
+# user sets stays.
 _ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 
 

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from experiments.benchmarks.mlflow_records import recorded
+from experiments.benchmarks.mlflow_server import MlflowServer, free_port
 from paretune.search.config import TrackingSection
 from paretune.search.listener import Snapshot
 from paretune.search.tracking import MlflowTracker, sync
 from paretune.search.tracking import tracker as tracker_module
 from tests.search.synthetic import make_trials
-from tests.search.tracking.server import MlflowServer, free_port
-from tests.search.tracking.studies import OLD_SQLALCHEMY, apply, confirm, end, fill, recorded
+from tests.search.tracking.studies import OLD_SQLALCHEMY, apply, confirm, end, fill
 
 pytestmark = OLD_SQLALCHEMY
 

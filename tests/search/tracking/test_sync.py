@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
+from experiments.benchmarks.mlflow_records import recorded
 from paretune.search.config import TrackingSection
 from paretune.search.tracking import projection as projection_module
 from paretune.search.tracking import sync
 from paretune.search.tracking.client import connect
 from tests.search.synthetic import make_trials
-from tests.search.tracking.studies import OLD_SQLALCHEMY, apply, fill, recorded
+from tests.search.tracking.studies import OLD_SQLALCHEMY, apply, fill
 
 pytestmark = OLD_SQLALCHEMY
 

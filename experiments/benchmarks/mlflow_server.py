@@ -1,4 +1,4 @@
-"""A real `mlflow server`, which may be stopped, frozen and replaced."""
+"""A real `mlflow server` for tests and benchmarks, which may be stopped, frozen and replaced."""
 
 import os
 import shutil
@@ -26,15 +26,17 @@ class MlflowServer:
 
     Args:
         folder: for the database, the artifacts and the log.
-        database: an empty database of MLflow's to begin with; to make one takes seconds.
-        port: of the loopback.
+        database: an empty database of MLflow's to begin with; None lets the server make one, which
+            takes seconds.
+        port: of the loopback; None takes one that is free.
     """
 
-    def __init__(self, folder: Path, database: Path, port: int) -> None:
+    def __init__(self, folder: Path, database: Path | None = None, port: int | None = None) -> None:
         folder.mkdir()
         self._folder = folder
-        self._port = port
-        shutil.copyfile(database, folder / "mlflow.db")
+        self._port = port = free_port() if port is None else port
+        if database is not None:
+            shutil.copyfile(database, folder / "mlflow.db")
         self.artifacts = folder / "artifacts"
         self.database = f"sqlite:///{folder / 'mlflow.db'}"
         self.uri = f"http://127.0.0.1:{port}"
@@ -52,11 +54,8 @@ class MlflowServer:
         with (self._folder / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [
-                    sys.executable,
-                    "-m",
-                    "mlflow",
-                    "server",
-                    *(w for o in options.items() for w in o),
+                    *(sys.executable, "-m", "mlflow", "server"),
+                    *(word for option in options.items() for word in option),
                 ],
                 stdout=log,
                 stderr=log,
