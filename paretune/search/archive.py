@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paretune.evaluators import Metric
-from paretune.search.front import front, hypervolume, points
+from paretune.search.board import points
+from paretune.search.front import front, hypervolume
 from paretune.search.trial import Trial
 
 

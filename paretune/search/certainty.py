@@ -15,16 +15,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
-from numpy.typing import NDArray
 
 from paretune.evaluators import Measurement, Metric
 from paretune.evaluators.metric import extended
 from paretune.search import text
-from paretune.search.front import points
+from paretune.search.board import Reals, Rows, Truths, points
 from paretune.search.trial import Trial
-
-Reals = NDArray[np.float64]
-Truths = NDArray[np.bool_]
 
 
 class Relation(StrEnum):
@@ -70,7 +66,7 @@ class Spans:
     low: Reals
     high: Reals
 
-    def rows(self, which: slice | NDArray[np.intp]) -> "Spans":
+    def rows(self, which: slice | Rows) -> "Spans":
         """Those of some of the trials."""
         return Spans(self.value[which], self.centre[which], self.low[which], self.high[which])
 
@@ -97,12 +93,20 @@ class Spans:
         return ratio
 
 
-def spans(trials: Sequence[Trial], objectives: Sequence[Metric]) -> Spans:
-    """The figures of measured trials, with what is known of their noise."""
+def spans(
+    trials: Sequence[Trial],
+    objectives: Sequence[Metric],
+    pairings: Sequence[str | None] | None = None,
+) -> Spans:
+    """The figures of measured trials, with what is known of their noise.
+
+    Args:
+        pairings: what `pairing` says of each objective, if it was asked about more trials.
+    """
     value = points(trials, objectives)
     found = np.empty((3, *value.shape))
     for column, metric in enumerate(objectives):
-        paired = pairing(metric, trials)
+        paired = pairing(metric, trials) if pairings is None else pairings[column]
         sign = 1.0 if paired is not None or metric.direction == "minimize" else -1.0
         for row, trial in enumerate(trials):
             measured = trial.figures[paired or metric.name]

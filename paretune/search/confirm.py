@@ -15,13 +15,15 @@ from paretune.errors import CandidateError, Infeasible, OutOfTime, TransientErro
 from paretune.evaluators import SplitName
 from paretune.evaluators.pooling import pool, repeatable
 from paretune.search.attempt import Bench, measure_again
-from paretune.search.front import front, points
+from paretune.search.board import points
+from paretune.search.contest import Contest
+from paretune.search.front import front
 from paretune.search.info import StudyInfo
 from paretune.search.landmark import landmarks
 from paretune.search.listener import Phase
 from paretune.search.store import StudyStore
 from paretune.search.trial import Trial
-from paretune.search.undecided import overlooked, undecided
+from paretune.search.undecided import undecided
 from paretune.search.view import all_members
 
 Report = Callable[[Phase, Trial | None, int, int], None]
@@ -60,9 +62,10 @@ def confirm(bench: Bench, store: StudyStore, path: Path, clock: Clock, report: R
         clock: what does not fit in its time is not begun; what matters most comes first. Beyond
             the front that the search found, time to test all members is kept.
     """
+    again = _Again(bench, store, path, clock)
     with suppress(OutOfTime):
-        _confirm(bench, store, path, clock, report)
-        _test(bench, store, path, clock, report)
+        _confirm(again, clock, report)
+        _test(again, clock, report)
 
 
 def left_over(info: StudyInfo, trials: Sequence[Trial]) -> str:
@@ -78,13 +81,52 @@ def left_over(info: StudyInfo, trials: Sequence[Trial]) -> str:
     return f"Of the front and what it is compared with, {', '.join(parts)}."
 
 
-def _confirm(bench: Bench, store: StudyStore, path: Path, clock: Clock, report: Report) -> None:
+class _Again:
+    """Measures trials again, and knows who is on the fronts by what it found.
+
+    Attributes:
+        info: what the study is about.
+        contest: with all figures so far.
+        most: trials to be confirmed, in all runs together.
+    """
+
+    def __init__(self, bench: Bench, store: StudyStore, path: Path, clock: Clock) -> None:
+        self.info = bench.info
+        self.contest = Contest(bench.info, store.trials())
+        # At most as many again as the search had found.
+        searched = front(store.searched_trials(), bench.info.objectives)
+        self.most = 2 * len(searched) + len(self.contest.landmarks)
+        self._bench = bench
+        self._store = store
+        self._path = path
+        self._clock = clock
+
+    def __call__(self, step: _Step, split: SplitName) -> bool:
+        """Measure and write; returns whether it could be measured."""
+        trial = step.trial
+        begin = time.monotonic()
+        try:
+            measured = measure_again(self._bench, trial.policy, split, self._path, step.only)
+        except (Infeasible, CandidateError, TransientError) as error:
+            _log.warning("trial %d cannot be measured again: %s", trial.number, error)
+            return False
+        self._clock.took(split, time.monotonic() - begin)
+        if step.only is not None:
+            measured = dict(trial.confirmed) | {
+                name: new if repeatable(new) else pool(trial.confirmed[name], new)
+                for name, new in measured.items()
+            }
+        write = self._store.set_confirmed if split == "search" else self._store.set_test
+        self.contest.update(write(trial.number, measured))
+        return True
+
+
+def _confirm(again: _Again, clock: Clock, report: Report) -> None:
     failed: set[int] = set()
-    first = _by_worth(bench.info, store.trials())
+    first = _by_worth(again.info, again.contest)
     done = 0
     while clock.fits(search=1):
-        trials = store.trials()
-        members = final_members(bench.info, trials)
+        members = again.contest.members()
         room = clock.fits(search=1, test=sum(not member.test for member in members))
         pending = [
             _Step(member)
@@ -94,40 +136,39 @@ def _confirm(bench: Bench, store: StudyStore, path: Path, clock: Clock, report: 
             and (member.number in first or room)
         ]
         if not pending and room:
-            pending = _doubtful(bench.info, store, trials, members, failed)
+            pending = _doubtful(again, members, failed)
         if done == 0 and pending:
             report(Phase.CONFIRM, None, 0, len(pending))
         if not pending:
             break
         step = pending[0]
-        if _measure(bench, store, step, "search", path, clock):
+        if again(step, "search"):
             done += 1
             report(Phase.CONFIRM, step.trial, done, done + len(pending) - 1)
         else:
             failed.add(step.trial.number)
 
 
-def _test(bench: Bench, store: StudyStore, path: Path, clock: Clock, report: Report) -> None:
-    trials = store.trials()
-    place = _by_worth(bench.info, trials)
-    members = sorted(final_members(bench.info, trials), key=lambda member: place[member.number])
+def _test(again: _Again, clock: Clock, report: Report) -> None:
+    place = _by_worth(again.info, again.contest)
+    members = sorted(again.contest.members(), key=lambda member: place[member.number])
     untested = [trial for trial in members if trial.confirmed and not trial.test]
     if untested:
         report(Phase.TEST, None, 0, len(untested))
     for count, member in enumerate(untested, 1):
         if not clock.fits(test=1):
             break
-        _measure(bench, store, _Step(member), "test", path, clock)
+        again(_Step(member), "test")
         report(Phase.TEST, member, count, len(untested))
 
 
-def _by_worth(info: StudyInfo, trials: Sequence[Trial]) -> dict[int, int]:
+def _by_worth(info: StudyInfo, contest: Contest) -> dict[int, int]:
     """Number of each final member to its place in the order of worth.
 
     First come the landmarks, then those without which the front would lose the most volume.
     """
-    members = final_members(info, trials)
-    marks = {trial.number for trial in landmarks(trials).values()}
+    members = contest.members()
+    marks = {trial.number for trial in contest.landmarks}
     costs = points(members, info.objectives)
     if not members:
         return {}
@@ -150,39 +191,11 @@ def final_members(info: StudyInfo, trials: Sequence[Trial]) -> list[Trial]:
     return list(members.values())
 
 
-def _doubtful(
-    info: StudyInfo,
-    store: StudyStore,
-    trials: Sequence[Trial],
-    members: Sequence[Trial],
-    failed: Collection[int],
-) -> list[_Step]:
+def _doubtful(again: _Again, members: Sequence[Trial], failed: Collection[int]) -> list[_Step]:
     """Where the order is undecided, off the front and on it, wherever more is left to do."""
-    # At most as many again as the search had found are confirmed, in all runs together.
-    most = 2 * len(front(store.searched_trials(), info.objectives)) + len(landmarks(trials))
-    left = max(0, most - sum(bool(trial.confirmed) for trial in trials))
-    outside = [_Step(t) for t in overlooked(info, trials) if t.number not in failed][:left]
+    left = max(0, again.most - again.contest.confirmed)
+    unlucky = again.contest.overlooked() if left else ()
+    outside = [_Step(trial) for trial in unlucky if trial.number not in failed][:left]
     confirmed = [t for t in members if t.confirmed and t.number not in failed]
-    inside = [_Step(doubt.trial, doubt.metrics) for doubt in undecided(info, confirmed)]
+    inside = [_Step(doubt.trial, doubt.metrics) for doubt in undecided(again.info, confirmed)]
     return outside + inside if len(outside) >= len(inside) else inside + outside
-
-
-def _measure(
-    bench: Bench, store: StudyStore, step: _Step, split: SplitName, path: Path, clock: Clock
-) -> bool:
-    trial = step.trial
-    begin = time.monotonic()
-    try:
-        measured = measure_again(bench, trial.policy, split, path, step.only)
-    except (Infeasible, CandidateError, TransientError) as error:
-        _log.warning("trial %d cannot be measured again: %s", trial.number, error)
-        return False
-    clock.took(split, time.monotonic() - begin)
-    if step.only is not None:
-        measured = dict(trial.confirmed) | {
-            name: new if repeatable(new) else pool(trial.confirmed[name], new)
-            for name, new in measured.items()
-        }
-    write = store.set_confirmed if split == "search" else store.set_test
-    write(trial.number, measured)
-    return True

@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
+from typing import Any, Self
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from optuna.samplers import BaseGASampler, BaseSampler, QMCSampler
-from optuna.trial import TrialState, create_trial
+from optuna.storages import InMemoryStorage
+from optuna.trial import FrozenTrial, TrialState
 
 from paretune.evaluators import Measurement
 from paretune.search.constraint import violations
@@ -18,6 +20,26 @@ from paretune.spaces import Policy, Space
 
 # A sampler that knows constraints keeps away from what cannot be built at all.
 _INFEASIBLE = {"feasible": 1.0}
+
+
+class _Shared(BaseDistribution):
+    """One that all trials share: Optuna copies and compares those of each trial, over and over."""
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or super().__eq__(other)
+
+    __hash__ = BaseDistribution.__hash__
+
+
+class _Categorical(_Shared, CategoricalDistribution):
+    pass
+
+
+class _Ordinal(_Shared, IntDistribution):
+    pass
 
 
 @dataclass(frozen=True)
@@ -49,13 +71,14 @@ class Proposer:
         self._genetic = isinstance(sampler, BaseGASampler)
         self._first: Trial | None = None
         self._distributions: dict[str, BaseDistribution] = {
-            name: IntDistribution(0, len(options) - 1)
-            if ordinal
-            else CategoricalDistribution(range(len(options)))
+            name: _Ordinal(0, len(options) - 1) if ordinal else _Categorical(range(len(options)))
             for name, options in self._options.items()
         }
+        self._storage = InMemoryStorage()
         self._study = optuna.create_study(
-            directions=[metric.direction for metric in info.objectives], sampler=sampler
+            storage=self._storage,
+            directions=[metric.direction for metric in info.objectives],
+            sampler=sampler,
         )
 
     def resume(self, trials: Sequence[Trial], attrs: Mapping[int, Mapping[str, Any]]) -> None:
@@ -64,20 +87,10 @@ class Proposer:
         Args:
             attrs: trial number to what the sampler had noted on it.
         """
+        study = self._storage.get_study_id_from_name(self._study.study_name)
         for trial in trials:
-            params = self._params(trial.policy)
-            state, values = self._outcome(trial)
-            self._study.add_trial(
-                create_trial(
-                    state=state,
-                    values=values,
-                    params=params,
-                    distributions=self._distributions,
-                    system_attrs=dict(attrs.get(trial.number, {})),
-                    # Those that were measured are among the noted attributes.
-                    constraints=None if trial.measurements else self._constraints(trial),
-                )
-            )
+            # `Study.add_trial` would check each parameter three times over.
+            self._storage.create_new_trial(study, self._frozen(trial, attrs.get(trial.number, {})))
 
     def ask(self) -> Proposal:
         """A policy that the sampler wants to know about."""
@@ -109,6 +122,29 @@ class Proposer:
             proposal.pending.set_constraint(name, violation)
         state, values = self._outcome(trial)
         self._study.tell(proposal.pending, values, state=state)
+
+    def _frozen(self, trial: Trial, attrs: Mapping[str, Any]) -> FrozenTrial:
+        state, values = self._outcome(trial)
+        now = datetime.now()
+        frozen = FrozenTrial(
+            number=-1,
+            trial_id=-1,
+            state=state,
+            value=None,
+            values=values,
+            datetime_start=now,
+            datetime_complete=now,
+            params=self._params(trial.policy),
+            distributions=self._distributions,
+            user_attrs={},
+            system_attrs=dict(attrs),
+            intermediate_values={},
+        )
+        # Those that were measured are among the noted attributes.
+        if not trial.measurements:
+            for name, violation in self._constraints(trial).items():
+                frozen.set_constraint(name, violation)
+        return frozen
 
     def _params(self, policy: Policy) -> dict[str, int]:
         settings = self._space.encode(policy)

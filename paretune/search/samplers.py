@@ -21,7 +21,6 @@ from optuna.trial import FrozenTrial, TrialState
 from paretune.errors import UserError
 from paretune.names import nearest
 from paretune.plugins import find_plugins, load_plugin
-from paretune.search.guided import GuidedSampler
 
 SAMPLERS = "paretune.samplers"
 
@@ -39,8 +38,15 @@ class _BruteForce(BruteForceSampler):
         pass
 
 
+def _guided(seed: int) -> BaseSampler:
+    # Takes long to import, and readers of a study do not need it.
+    from paretune.search.guided import GuidedSampler
+
+    return GuidedSampler(seed=seed)
+
+
 _BUILT_IN: dict[str, Callable[[int], BaseSampler]] = {
-    "guided": lambda seed: GuidedSampler(seed=seed),
+    "guided": _guided,
     "nsga2": lambda seed: NSGAIISampler(seed=seed),
     "nsga3": lambda seed: NSGAIIISampler(seed=seed),
     "tpe": lambda seed: TPESampler(seed=seed, multivariate=True),

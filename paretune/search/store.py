@@ -1,16 +1,19 @@
 """The store of a study: the only truth about it, durable after every trial."""
 
+import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
 from optuna.study import StudyDirection
 
-from paretune.errors import UserError
+from paretune.errors import MachineError, TransientError, UserError
 from paretune.evaluators import Measurement
 from paretune.garbage import no_collecting
+from paretune.importing import describe
 from paretune.search.info import StudyInfo
 from paretune.search.ledger import Ledger
 from paretune.search.location import find_ledger, require_study
@@ -20,17 +23,21 @@ from paretune.search.records import (
     info_to_json,
     measurements_from_json,
     measurements_to_json,
+    require_measured,
     trial_from_optuna,
     trial_to_optuna,
 )
 from paretune.search.trial import Trial, TrialStatus
+
+_ADDED = ("confirmed", "test")
 
 
 class StudyStore:
     """A study: what it is about, and all its trials, each of which is one write.
 
     Its records are in the folder's journal, or in a database that the folder names. Anyone may
-    read while a search writes. Writing takes the study's lock.
+    read while a search writes. Writing takes the study's lock; who holds it is the only one that
+    writes, and reads nothing twice.
 
     Attributes:
         folder: where it is, or its files are.
@@ -49,8 +56,11 @@ class StudyStore:
         self.info: StudyInfo = info_from_json(attrs.get("paretune", {}))
         places = attrs.get("places", {})
         self.base, self.cwd = Path(places.get("base", ".")), Path(places.get("cwd", "."))
-        self._trials: list[Trial] = []
+        self._searched: dict[int, Trial] = {}
+        self._trials: dict[int, Trial] = {}
+        self._attrs: Mapping[str, Any] = {}
         self._seen = 0
+        self._behind = True
 
     @staticmethod
     def create(
@@ -95,11 +105,12 @@ class StudyStore:
         require_study(folder)
         lock = lock or StudyLock(folder) if writable else None
         try:
-            return StudyStore(folder, lock.ledger if lock else find_ledger(folder), lock)
-        except (ValueError, KeyError, TypeError, AssertionError, OSError, UserError) as error:
+            with _reading(folder):
+                return StudyStore(folder, lock.ledger if lock else find_ledger(folder), lock)
+        except BaseException:
             if lock is not None:
                 lock.close()
-            raise UserError(f"cannot read the study in '{folder}': {error}") from None
+            raise
 
     def close(self) -> None:
         """Give the lock back."""
@@ -117,18 +128,17 @@ class StudyStore:
         """All finished trials, those that another process wrote since the last call included.
 
         Their violations are those of their best figures: the confirmed ones, if there are any.
+
+        Raises:
+            UserError: they cannot be read.
         """
-        with no_collecting():
-            stored = self._ledger.trials(self._seen)
-            self._trials += [trial_from_optuna(one) for one in stored if one.state.is_finished()]
-        self._seen += len(stored)
-        attrs = self._ledger.attrs()
-        return [self._completed(trial, attrs) for trial in self._trials]
+        self._refresh()
+        return list(self._trials.values())
 
     def searched_trials(self) -> list[Trial]:
         """The same with the figures that the search saw, as if nothing had been confirmed."""
-        self.trials()
-        return [self._completed(trial, {}) for trial in self._trials]
+        self._refresh()
+        return list(self._searched.values())
 
     def record(self, trial: Trial, sampler_attrs: Mapping[str, Any] | None = None) -> Trial:
         """Write a finished trial; when this returns, it is durable.
@@ -146,28 +156,39 @@ class StudyStore:
             numbered = replace(trial, number=self._ledger.append(frozen))
         except OSError as error:
             raise UserError(f"cannot write to the study in '{self.folder}': {error}") from error
-        if self._seen == numbered.number:
-            self._trials.append(numbered)
+        judged = self._judged(numbered)
+        if self._seen == judged.number:
+            self._searched[judged.number] = self._trials[judged.number] = judged
             self._seen += 1
-        return self._completed(numbered, {})
+        else:
+            self._behind = True
+        return judged
 
     def sampler_attrs(self) -> dict[int, Mapping[str, Any]]:
         """Trial number to what the sampler noted on it."""
-        return self._ledger.notes()
+        with _reading(self.folder):
+            return self._ledger.notes()
 
-    def set_confirmed(self, number: int, measurements: Mapping[str, Measurement]) -> None:
-        """Write what a front member measured after the search."""
-        self._set(f"confirmed:{number}", measurements_to_json(measurements))
+    def set_confirmed(self, number: int, measurements: Mapping[str, Measurement]) -> Trial:
+        """Write what a front member measured after the search; returns it with that."""
+        return self._add("confirmed", number, measurements)
 
-    def set_test(self, number: int, measurements: Mapping[str, Measurement]) -> None:
-        """Write what a front member measured on the test split."""
-        self._set(f"test:{number}", measurements_to_json(measurements))
+    def set_test(self, number: int, measurements: Mapping[str, Measurement]) -> Trial:
+        """Write what a front member measured on the test split; returns it with that."""
+        return self._add("test", number, measurements)
 
     @property
     def hypervolume_reference(self) -> tuple[float, ...] | None:
         """The point up to which the hypervolume counts, less is better; None before it is fixed."""
-        found = self._ledger.attrs().get("hypervolume_reference")
-        return None if found is None else tuple(found)
+        self._refresh()
+        found = self._attrs.get("hypervolume_reference")
+        if found is None:
+            return None
+        with _reading(self.folder):
+            point = tuple(map(float, found))
+            if len(point) != len(self.info.objectives):
+                raise ValueError(f"hypervolume_reference: {found}")
+            return point
 
     def set_hypervolume_reference(self, point: tuple[float, ...]) -> None:
         self._set("hypervolume_reference", list(point))
@@ -190,28 +211,82 @@ class StudyStore:
                 " choose another output folder:\n" + "\n".join(lines)
             )
 
+    def _refresh(self) -> None:
+        """Read what was written since the last time, all or nothing."""
+        if self._lock is not None and not self._behind:
+            return
+        with _reading(self.folder):
+            with no_collecting():
+                stored = self._ledger.trials(self._seen)
+                finished = [one for one in stored if one.state.is_finished()]
+                read = [self._judged(trial_from_optuna(one, self.info)) for one in finished]
+            new = {trial.number: trial for trial in read}
+            searched = self._searched | new
+            attrs = dict(self._ledger.attrs())
+            added = {
+                number
+                for key, value in attrs.items()
+                if (number := _number(key)) in searched
+                and (number in new or self._attrs.get(key) != value)
+            }
+            completed = {number: self._completed(searched[number], attrs) for number in added}
+        self._seen += len(stored)
+        self._searched, self._trials = searched, self._trials | new | completed
+        self._attrs = attrs
+        self._behind = False
+
     def _completed(self, trial: Trial, attrs: Mapping[str, Any]) -> Trial:
-        confirmed = attrs.get(f"confirmed:{trial.number}")
-        test = attrs.get(f"test:{trial.number}")
-        if confirmed is not None or test is not None:
-            trial = replace(
-                trial,
-                confirmed=measurements_from_json(confirmed or {}),
-                test=measurements_from_json(test or {}),
-            )
+        """The trial with what was added to it after the search."""
+        confirmed, test = (attrs.get(f"{name}:{trial.number}") or {} for name in _ADDED)
+        completed = replace(
+            trial,
+            confirmed=measurements_from_json(confirmed),
+            test=measurements_from_json(test),
+        )
+        require_measured(completed, self.info)
+        return self._judged(completed)
+
+    def _judged(self, trial: Trial) -> Trial:
+        """The trial with the constraints that its figures violate."""
         if trial.status is not TrialStatus.COMPLETE or not self.info.constraints:
             return trial
         figures = trial.figures
         broken = tuple(str(c) for c in self.info.constraints if c.violation(figures) > 0)
         return replace(trial, violations=broken)
 
+    def _add(self, name: str, number: int, measurements: Mapping[str, Measurement]) -> Trial:
+        self._set(f"{name}:{number}", measurements_to_json(measurements))
+        self._trials[number] = self._completed(self._searched[number], self._attrs)
+        return self._trials[number]
+
     def _set(self, key: str, value: Any) -> None:
         self._require_lock()
+        self._refresh()
         self._ledger.set(key, value)
+        # As it is read back.
+        self._attrs = {**self._attrs, key: json.loads(json.dumps(value))}
 
     def _require_lock(self) -> None:
         if self._lock is None:
             raise RuntimeError("the study was opened for reading")
+
+
+def _number(key: str) -> int | None:
+    """The trial that an attribute was added to, such as 7 for `confirmed:7`."""
+    name, _, number = key.partition(":")
+    return int(number) if name in _ADDED and number.isdecimal() else None
+
+
+@contextmanager
+def _reading(folder: Path) -> Iterator[None]:
+    """What was damaged, or edited by hand, breaks its readers in any way."""
+    try:
+        yield
+    except (TransientError, MachineError):
+        raise
+    except Exception as error:
+        text = error if isinstance(error, UserError | OSError) else describe(error)
+        raise UserError(f"cannot read the study in '{folder}': {text}") from error
 
 
 def require_writable(folder: Path) -> None:

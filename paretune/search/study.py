@@ -10,10 +10,9 @@ from paretune.errors import UserError
 from paretune.search.config import Config, PluginSection, make_importable
 from paretune.search.driver import Outcome
 from paretune.search.info import StudyInfo
-from paretune.search.location import require_study, settle
 from paretune.search.pick import Pick, pick
 from paretune.search.rule import Knee, MaxDrop, Rule, TrialNumber, Weights
-from paretune.search.store import StudyStore, require_writable
+from paretune.search.store import StudyStore
 from paretune.search.table import front_table, trials_table
 from paretune.search.view import devices, view
 from paretune.search.workbench import Workbench, everything, needs_no_device
@@ -198,22 +197,3 @@ def study_config(store: StudyStore) -> Config:
     config = Config.of(data, store.base, f"the config of the study in '{store.folder}'")
     make_importable(store.base, store.cwd)
     return config
-
-
-def find_study(path: Path) -> Path:
-    """The folder of a study, given as this folder or as the config file that made it.
-
-    Raises:
-        UserError: there is no study.
-    """
-    from paretune.search.config import load_config
-
-    if path.is_dir() or path.suffix not in (".yaml", ".yml"):
-        require_study(path)
-        return path
-    config = load_config(path)
-    if config.storage is not None:
-        # Another machine may have begun it.
-        require_writable(config.output)
-        settle(config.output, config.storage, config.name, config.base)
-    return config.output

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from paretune.evaluators import Measurement, Metric
 from paretune.evaluators.intervals import paired_shares
-from paretune.search.certainty import Reals, Relation, pairing, relations, spans
-from paretune.search.front import points
+from paretune.search.board import Reals, points
+from paretune.search.certainty import Relation, pairing, relations, spans
 from paretune.search.trial import Trial, TrialStatus
 from paretune.spaces import Choice, Policy
 

@@ -18,7 +18,6 @@ import pytest
 
 from experiments.benchmarks.postgresql import Server
 from paretune.errors import UserError
-from paretune.evaluators import Measurement
 from paretune.search.location import LOCATION, settle
 from paretune.search.lock import StudyLock
 from paretune.search.postgresql import commands, link
@@ -91,7 +90,7 @@ def test_many_studies_share_a_database(tmp_path: Path, url: StorageUrl) -> None:
     one, two = stores
     with one, two:
         numbers = [store.record(complete()).number for store in (one, two, one, two, two)]
-        two.set_confirmed(0, {"accuracy": Measurement(0.5)})
+        two.set_confirmed(0, figures(FP32))
     assert numbers == [0, 0, 1, 1, 2]
     assert [len(store.trials()) for store in stores] == [2, 3]
     assert [bool(store.trials()[0].confirmed) for store in stores] == [False, True]
@@ -187,12 +186,14 @@ def test_the_database_goes_away_and_comes_back(
         second = store.record(complete(INT8))
         pauses.clear()
         postgresql.stop()
-        store.set_confirmed(1, {"accuracy": Measurement(0.5)})
+        store.set_confirmed(1, figures(INT8))
         pauses.clear()
         postgresql.stop()
+        notes = store.sampler_attrs()
         trials = store.trials()
+    assert not any(notes.values())
     assert [trial.number for trial in trials] == [first.number, second.number] == [0, 1]
-    assert trials[1].confirmed == {"accuracy": Measurement(0.5)}
+    assert trials[1].confirmed == figures(INT8)
     told = [record.message for record in caplog.records]
     assert len(told) == 6
     assert "does not answer; waiting" in told[0]

@@ -17,6 +17,7 @@ from paretune.search.constraint import Constraint
 from paretune.search.proposer import Proposer
 from paretune.search.samplers import check_sampler, make_sampler, sampler_names
 from paretune.search.trial import Trial, TrialStatus
+from paretune.search.unseen import all_policies
 from paretune.spaces import Policy, Precision
 from tests.search.fake import figures, make_info, make_space
 
@@ -212,3 +213,30 @@ def test_a_plugin_brings_a_sampler(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def made(seed: int) -> BaseSampler:
     return optuna.samplers.RandomSampler(seed=seed)
+
+
+@pytest.mark.parametrize("name", ["random", "qmc"])
+def test_optuna_would_have_taken_what_is_resumed(name: str) -> None:
+    """It is not asked, since it takes long."""
+    space, info = make_space(), make_info((Constraint("latency_ms", "<=", 2.0),))
+    first, second, *_ = all_policies(space)
+    trials = [
+        replace(complete(first), number=0),
+        Trial(1, TrialStatus.INFEASIBLE, second, reason="no"),
+        Trial(2, TrialStatus.FAILED, second, reason="broke"),
+    ]
+    proposer = Proposer(space, info, make_sampler(name, 0))
+    proposer.resume(trials, {0: {"constraints:latency_ms <= 2": 1.5, "noted": [1]}})
+    resumed = proposer.ask().pending.study.trials[:-1]
+    study = optuna.create_study(directions=["maximize", "minimize"])
+    study.add_trials(resumed)
+    for found, added in zip(resumed, study.trials, strict=True):
+        assert found.params == added.params and len(found.params) == len(space.knobs)
+        assert (found.state, found.values) == (added.state, added.values)
+        assert (found.number, found.system_attrs) == (added.number, added.system_attrs)
+    assert [one.state.name for one in resumed] == ["COMPLETE", "PRUNED", "FAIL"]
+    assert resumed[0].system_attrs["noted"] == [1]
+    assert [len(one.constraints) for one in resumed] == [1, 1, 0]
+    # Trials, of which there are thousands, share them.
+    shared = {id(one) for trial in resumed for one in trial.distributions.values()}
+    assert len(shared) == len(space.knobs)

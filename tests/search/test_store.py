@@ -9,6 +9,7 @@ import textwrap
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import optuna
 import pytest
 
@@ -17,7 +18,7 @@ from paretune.errors import UserError
 from paretune.evaluators import Measurement
 from paretune.search.constraint import Constraint
 from paretune.search.journal import JOURNAL
-from paretune.search.location import settle
+from paretune.search.location import find_ledger, settle
 from paretune.search.storage_url import StorageUrl
 from paretune.search.store import StudyStore, require_writable
 from paretune.search.trial import Trial, TrialStatus
@@ -78,7 +79,8 @@ def test_the_info_is_read_back_as_written(folder: Path) -> None:
 
 
 def test_confirmed_and_test_figures_join_their_trial(folder: Path) -> None:
-    confirmed, tested = {"accuracy": Measurement(0.9)}, {"accuracy": Measurement(0.8, 0.7, 0.9)}
+    confirmed = {**figures(INT8), "accuracy": Measurement(0.9)}
+    tested = {**figures(INT8, "test"), "accuracy": Measurement(0.8, 0.7, 0.9)}
     with StudyStore.create(folder, make_info()) as store:
         store.record(complete())
         store.record(complete(INT8))
@@ -88,6 +90,50 @@ def test_confirmed_and_test_figures_join_their_trial(folder: Path) -> None:
     first, second = StudyStore.open(folder).trials()
     assert (first.confirmed, first.test) == ({}, {})
     assert (second.confirmed, second.test) == (confirmed, tested)
+
+
+def test_whoever_asks_gets_the_same(folder: Path) -> None:
+    """The writer, one who has been reading all along, and one who has just begun to read."""
+    info = make_info((Constraint("latency_ms", "<=", 2.4),))
+    rng = np.random.default_rng(0)
+    with StudyStore.create(folder, info) as store:
+        reader = StudyStore.open(folder)
+        for step in range(25):
+            count = len(store.trials())
+            if count < 2 or rng.random() < 0.5:
+                store.record(TRIALS[rng.integers(len(TRIALS))])
+            else:
+                number = int(rng.choice([t.number for t in store.trials() if t.measurements]))
+                value = float(rng.uniform(1.0, 4.0))
+                measured = {**figures(FP32), "latency_ms": Measurement(value, samples={"a": [1]})}
+                write = store.set_confirmed if rng.random() < 0.7 else store.set_test
+                assert write(number, measured) == store.trials()[number]
+            fresh = StudyStore.open(folder)
+            assert store.trials() == fresh.trials()
+            assert store.searched_trials() == fresh.searched_trials()
+            if step % 3 == 0:
+                assert reader.trials() == fresh.trials()
+                assert reader.searched_trials() == fresh.searched_trials()
+    assert store.trials() == fresh.trials()
+
+
+def test_who_writes_reads_nothing_twice(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    StudyStore.create(folder, make_info()).close()
+    with StudyStore.open(folder, writable=True) as store:
+        for trial in TRIALS:
+            store.record(trial)
+        before = store.trials()
+        for name in ("trials", "attrs"):
+            monkeypatch.delattr(type(find_ledger(folder)), name)
+        after = [store.set_confirmed(3, figures(INT8)), store.set_test(0, figures(FP32))]
+        store.set_hypervolume_reference((0.0, 1.0))
+        store.record(complete())
+        assert store.hypervolume_reference == (0.0, 1.0)
+        found = store.trials()
+    assert [found[3], found[0]] == after
+    # What did not change is not even made anew.
+    assert found[1] is before[1] and found[2] is before[2]
+    assert len(found) == len(TRIALS) + 1
 
 
 def test_violations_are_those_of_the_best_figures(folder: Path) -> None:
@@ -130,8 +176,9 @@ def test_a_reader_sees_what_a_search_writes_meanwhile(folder: Path) -> None:
         assert reader.trials() == []
         store.record(complete())
         assert len(reader.trials()) == 1
-        store.set_confirmed(0, {"accuracy": Measurement(0.5)})
-        assert reader.trials()[0].confirmed == {"accuracy": Measurement(0.5)}
+        confirmed = {**figures(FP32), "accuracy": Measurement(0.5)}
+        store.set_confirmed(0, confirmed)
+        assert reader.trials()[0].confirmed == confirmed
 
 
 @pytest.mark.parametrize("cut", [1, 20, 200])

@@ -1,13 +1,15 @@
 """Where measuring again helps, and where it would be in vain."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from paretune.evaluators import Measurement, Metric
 from paretune.evaluators.pooling import pool
 from paretune.search.constraint import Constraint
+from paretune.search.contest import Contest
+from paretune.search.info import StudyInfo
 from paretune.search.trial import Trial, TrialStatus
-from paretune.search.undecided import MOST_ROUNDS, overlooked, undecided
+from paretune.search.undecided import MOST_ROUNDS, undecided
 from paretune.spaces import Choice, Policy
 from tests.search.fake import ACCURACY, LATENCY, SIZE, make_info
 
@@ -21,6 +23,10 @@ def latency(value: float, half: float = 0.1) -> Measurement:
 def accuracy(value: float, count: int = 100) -> Measurement:
     samples = {"count": count, "of": 100}
     return Measurement(value, value - 0.05, value + 0.05, samples, {"split": "search"})
+
+
+def overlooked(info: StudyInfo, trials: Sequence[Trial]) -> list[Trial]:
+    return Contest(info, trials).overlooked()
 
 
 def made(number: int, acc: Measurement, ms: Measurement, *, confirmed: bool = True) -> Trial:

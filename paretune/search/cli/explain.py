@@ -41,8 +41,8 @@ def explain(
     from paretune.search.explaining import explain as learn
     from paretune.search.explaining.spelling import to_json
     from paretune.search.explaining.terminal import print_explanation
+    from paretune.search.finding import find_study
     from paretune.search.store import StudyStore
-    from paretune.search.study import find_study
     from paretune.search.view import view
 
     if as_json and html is not None:

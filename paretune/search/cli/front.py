@@ -28,8 +28,8 @@ def front(
     from paretune.errors import UserError
     from paretune.garbage import no_collecting
     from paretune.search.cli.console import make_console
+    from paretune.search.finding import find_study
     from paretune.search.store import StudyStore
-    from paretune.search.study import find_study
     from paretune.search.table import front_table, to_json
     from paretune.search.terminal import print_front
     from paretune.search.view import view
@@ -40,11 +40,11 @@ def front(
         store = StudyStore.open(find_study(study))
         info, trials = view(store.info, store.trials(), device)
         table = front_table(info, trials)
-    if as_json:
-        typer.echo(to_json(table))
-    elif as_csv:
-        typer.echo(table.to_csv(index=False), nl=False)
-    else:
-        print_front(info, trials, make_console())
+        if as_json:
+            typer.echo(to_json(table))
+        elif as_csv:
+            typer.echo(table.to_csv(index=False), nl=False)
+        else:
+            print_front(info, trials, make_console())
     if table.empty:
         raise typer.Exit(1)

@@ -60,7 +60,8 @@ def pick(
 
         paretune pick runs/digits --trial 17 --no-mlflow
     """
-    from paretune.search.study import Study, find_study
+    from paretune.search.finding import find_study
+    from paretune.search.study import Study
 
     picked = Study(find_study(study)).pick(
         max_drop=max_drop,

@@ -24,7 +24,8 @@ def sync(
 
         paretune sync runs/digits --uri http://mlflow.example:5000 --no-models
     """
-    from paretune.search.study import Study, find_study
+    from paretune.search.finding import find_study
+    from paretune.search.study import Study
     from paretune.search.tracking import sync as write_records
 
     opened = Study(find_study(study))

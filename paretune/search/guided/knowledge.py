@@ -56,10 +56,13 @@ class Knowledge:
     def __init__(self, space: Mapping[str, BaseDistribution]) -> None:
         self.levels = {name: Levels.of(distribution) for name, distribution in space.items()}
         self.structure = Structure.of({n: level.values for n, level in self.levels.items()})
-        self._read: dict[int, None] = {}
-        self._x: list[list[int]] = []
-        self._y: list[list[float]] = []
-        self._violations: list[Mapping[str, float]] = []
+        self._read: set[int] = set()
+        self._begin = 0
+        self._x: Indices = np.empty((0, len(self.levels)), dtype=np.int64)
+        self._y: Floats | None = None
+        self._told: list[Mapping[str, float]] = []
+        self._constraints: list[str] = []
+        self._violations: Floats = np.empty((0, 0))
 
     def facts(self, study: Study, apart: int) -> Facts:
         """Read what is new.
@@ -68,37 +71,49 @@ class Knowledge:
             apart: number of the trial that is being sampled.
         """
         signs = [1.0 if d == StudyDirection.MINIMIZE else -1.0 for d in study.directions]
-        running = []
-        for trial in study.get_trials(deepcopy=False):
-            if trial.number in self._read or trial.number == apart:
+        told: list[Mapping[str, float]] = []
+        x, y, running = [], [], []
+        for trial in self._unread(study):
+            if trial.number == apart:
                 continue
             row = self._row(trial)
-            if row is None:
-                continue
             if not trial.state.is_finished():
-                running.append(row)
+                if row is not None:
+                    running.append(row)
                 continue
-            self._read[trial.number] = None
-            if trial.state == TrialState.FAIL:
+            self._read.add(trial.number)
+            if row is None or trial.state == TrialState.FAIL:
                 continue
             values = trial.values if trial.state == TrialState.COMPLETE else None
             # A trial that was pruned may have reported one value, which is none of its objectives.
             if values is None and not trial.constraints:
                 continue
-            self._x.append(row)
-            self._y.append(
+            x.append(row)
+            y.append(
                 [s * v for s, v in zip(signs, values, strict=True)]
                 if values is not None
                 else [np.nan] * len(signs)
             )
-            self._violations.append(dict(trial.constraints or {}))
+            told.append(dict(trial.constraints or {}))
+        if self._y is None:
+            self._y = np.empty((0, len(signs)))
+        if x:
+            self._x = np.concatenate([self._x, np.array(x, dtype=np.int64)])
+            self._y = np.concatenate([self._y, np.array(y, dtype=float)])
+            self._learn_violations(told)
         return Facts(
             self.structure,
-            np.array(self._x, dtype=np.int64).reshape(-1, len(self.levels)),
-            np.array(self._y, dtype=float).reshape(-1, len(signs)),
-            self._constraints(),
+            self._x,
+            self._y,
+            self._violations,
             np.array(running, dtype=np.int64).reshape(-1, len(self.levels)),
         )
+
+    def _unread(self, study: Study) -> list[FrozenTrial]:
+        trials = study.get_trials(deepcopy=False)
+        while self._begin < len(trials) and self._begin in self._read:
+            self._begin += 1
+        return [one for one in trials[self._begin :] if one.number not in self._read]
 
     def _row(self, trial: FrozenTrial) -> list[int] | None:
         params = trial.params
@@ -106,15 +121,24 @@ class Knowledge:
             return None
         return [levels.index(params[name]) for name, levels in self.levels.items()]
 
-    def _constraints(self) -> Floats:
-        names = sorted({name for known in self._violations for name in known})
-        found = np.full((len(self._violations), len(names)), np.nan)
-        for row, known in enumerate(self._violations):
-            complete = np.isfinite(self._y[row]).all()
-            for column, name in enumerate(names):
-                # Who names a constraint for broken trials only, means that the others keep it.
-                found[row, column] = known.get(name, -1.0 if complete else np.nan)
-        return found
+    def _learn_violations(self, told: list[Mapping[str, float]]) -> None:
+        """Add what the latest trials tell; a constraint that is new is missing in all others."""
+        assert self._y is not None
+        self._told += told
+        names = {name for known in told for name in known}
+        if not names.issubset(self._constraints):
+            self._constraints = sorted(names.union(self._constraints))
+            self._violations = np.empty((0, len(self._constraints)))
+        begin = len(self._violations)
+        found = np.full((len(self._told) - begin, len(self._constraints)), np.nan)
+        complete = np.isfinite(self._y[begin:]).all(axis=1)
+        # Who names a constraint for broken trials only, means that the others keep it.
+        found[complete] = -1.0
+        for row, known in enumerate(self._told[begin:]):
+            for column, name in enumerate(self._constraints):
+                if name in known:
+                    found[row, column] = known[name]
+        self._violations = np.concatenate([self._violations, found])
 
 
 def distinct(rows: Sequence[Indices]) -> Indices:

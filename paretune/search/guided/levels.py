@@ -48,6 +48,10 @@ class Levels:
     def index(self, value: Hashable) -> int:
         """Of the level that is nearest to a value."""
         if not self._ordered:
+            place = self.values.index(value)
+            if type(self.values[place]) is type(value):
+                return place
+            # `1`, `1.0` and `True` are equal, and three.
             return next(
                 i
                 for i, known in enumerate(self.values)
