@@ -1,0 +1,1 @@
+"""How a search grows: with its workers, and with its trials."""
