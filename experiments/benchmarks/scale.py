@@ -35,8 +35,8 @@ def busy(small: bool, trials: int) -> dict[str, object]:
     """The guided sampler beside random draws."""
     from experiments.benchmarks.scaling.busy import busy as share
 
-    size = {"workers": 8, "seconds": 0.3, "trials": 60} if small else {}
-    return {sampler: round(share(sampler, **size), 3) for sampler in ("guided", "random")}
+    size = (8, 0.3, 60) if small else (64, 2.0, 1500)
+    return {sampler: round(share(sampler, *size), 3) for sampler in ("guided", "random")}
 
 
 def cost(small: bool, trials: int) -> dict[str, object]:

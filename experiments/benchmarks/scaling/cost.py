@@ -7,6 +7,7 @@ all alike. The first trials of each are left out: the sampler learns from all tr
 The memory is that of a process of its own, which goes on with the largest study to its end.
 """
 
+import gc
 import statistics
 import tempfile
 import time
@@ -94,6 +95,9 @@ def measure(sizes: Sequence[int]) -> dict[str, object]:
         ring = [Semaphore(0) for _ in places]
         turns = {place: Turns(ring[i], ring[(i + 1) % len(ring)]) for i, place in enumerate(places)}
         threads = [_go_on(folder, turns[place]) for place, folder in places.items()]
+        # To search the records of all these studies for garbage takes a second, now and then.
+        gc.collect()
+        gc.freeze()
         ring[0].release()
         for thread in threads:
             thread.join(timeout=600)

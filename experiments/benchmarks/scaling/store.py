@@ -130,10 +130,8 @@ def measure(trials: int) -> dict[str, dict[str, object]]:
             with StudyStore.create(folder, info) as store:
                 ms_at = grow(store, make_trials(trials), (FIRST, trials - WINDOW))
             front, opened = opening(folder, _FRONT), opening(folder, _OPEN)
-            first, last = ms_at.values()
             found[kind] = {
                 "record_ms": {str(size): round(ms, 2) for size, ms in ms_at.items()},
-                "record_ratio": round(last / first, 2),
                 "front_seconds": round(front.seconds, 2),
                 "front_peak_mb": round(front.peak_mb),
                 "open_seconds": round(opened.seconds, 2),
