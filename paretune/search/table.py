@@ -1,11 +1,12 @@
-"""Tables of a study: its front and all its trials, as pandas DataFrames."""
+"""Tables of a study: its front and all its trials, as pandas DataFrames.
+
+Pandas is imported on first use: it takes a third of a second.
+"""
 
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from paretune.evaluators import Measurement, Metric
 from paretune.evaluators.metric import at, extended
@@ -17,8 +18,11 @@ from paretune.search.standing import standings
 from paretune.search.trial import Trial
 from paretune.search.view import front_numbers
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-def front_table(info: StudyInfo, trials: Sequence[Trial]) -> pd.DataFrame:
+
+def front_table(info: StudyInfo, trials: Sequence[Trial]) -> "pd.DataFrame":
     """One row a front member, best first objective first.
 
     Columns: `trial`; per metric `<metric>`, `<metric>_low`, `<metric>_high` (95% interval, empty
@@ -62,7 +66,7 @@ def front_table(info: StudyInfo, trials: Sequence[Trial]) -> pd.DataFrame:
     return _frame(records, columns)
 
 
-def trials_table(info: StudyInfo, trials: Sequence[Trial]) -> pd.DataFrame:
+def trials_table(info: StudyInfo, trials: Sequence[Trial]) -> "pd.DataFrame":
     """One row a trial, in the order of their numbers.
 
     Columns: `trial`, `status`, `on_front` and, with several devices, `on_front@<device>`;
@@ -72,6 +76,8 @@ def trials_table(info: StudyInfo, trials: Sequence[Trial]) -> pd.DataFrame:
     `artifact_sha256`, `seconds`, `seconds_by_part` (JSON), `finished_at` (UTC),
     `summary`, `policy` (JSON).
     """
+    import pandas as pd
+
     members = {at("on_front", device): n for device, n in front_numbers(info, trials).items()}
     records = [
         {
@@ -101,8 +107,10 @@ def trials_table(info: StudyInfo, trials: Sequence[Trial]) -> pd.DataFrame:
     return _frame(records, columns)
 
 
-def to_json(table: pd.DataFrame) -> str:
+def to_json(table: "pd.DataFrame") -> str:
     """A table as a JSON list of rows: all digits, null where empty, policies and ties parsed."""
+    import pandas as pd
+
     rows = [
         {name: None if pd.isna(value) else value for name, value in row.items()}
         for row in table.to_dict(orient="records")
@@ -153,7 +161,9 @@ def _figures(info: StudyInfo, measured: Mapping[str, Measurement], prefix: str) 
     return figures
 
 
-def _frame(records: Sequence[Mapping[str, Any]], columns: list[str]) -> pd.DataFrame:
+def _frame(records: Sequence[Mapping[str, Any]], columns: list[str]) -> "pd.DataFrame":
+    import pandas as pd
+
     table = pd.DataFrame.from_records(records, columns=columns)
     # A column that is all empty would have no type.
     texts = [name for name in ("flags", *map(versus_column, LANDMARKS)) if name in columns]

@@ -21,13 +21,16 @@ from paretune.search.trial import Trial
 from paretune.search.turnover import turnover
 
 
-def print_front(info: StudyInfo, trials: Sequence[Trial], console: Console | None = None) -> None:
+def print_front(info: StudyInfo, trials: Sequence[Trial], console: Console | None = None) -> int:
     """Print the front with intervals, and below it fp32 and uniform int8 for comparison.
 
     Where there is no front, it tells how near the trials come to the constraints.
 
     Last lines tell how many members the front has lost and gained by confirming, and what racing
     has saved.
+
+    Returns:
+        the size of the front.
     """
     console = console or Console()
     members = front(trials, info.objectives)
@@ -35,10 +38,11 @@ def print_front(info: StudyInfo, trials: Sequence[Trial], console: Console | Non
         console.print(f"{info.name}: no trial satisfies the constraints yet, so there is no front.")
         if told := misses(info, trials):
             console.print(told, highlight=False)
-        return
+        return 0
     console.print(front_view(info, trials, members))
     for told in filter(None, (str(turnover(info, trials)), summary(trials))):
         console.print(told, highlight=False)
+    return len(members)
 
 
 def front_view(info: StudyInfo, trials: Sequence[Trial], members: Sequence[Trial]) -> Table:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence, Set
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -235,6 +236,25 @@ def test_with_no_time_nothing_is_begun(tmp_path: Path) -> None:
     clock, trials = confirmed_within(tmp_path, lambda size: 0)
     assert not clock.taken
     assert "are not confirmed, " in _left(trials)
+
+
+def test_all_trials_are_looked_at_once_not_at_every_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: Counter[str] = Counter()
+    for name in ("trials", "searched_trials"):
+        look = getattr(StudyStore, name)
+
+        def counted(store: StudyStore, name: str = name, look: Any = look) -> list[Trial]:
+            looks[name] += 1
+            found: list[Trial] = look(store)
+            return found
+
+        monkeypatch.setattr(StudyStore, name, counted)
+    clock, _ = confirmed_within(tmp_path, lambda size: 3 * size)
+    assert len(clock.taken) > 10
+    # Of the first kind, one is before it all and one after.
+    assert looks == {"trials": 3, "searched_trials": 1}
 
 
 def _left(trials: Sequence[Trial]) -> str:

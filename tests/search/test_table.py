@@ -1,5 +1,6 @@
 """Tables: every figure in its cell, and nothing lost on the way to a file."""
 
+import errno
 import json
 from collections.abc import Mapping
 from dataclasses import replace
@@ -162,7 +163,7 @@ def test_a_failing_writer_leaves_what_was_there(
 
     def fail(_: object, __: object, path: Path) -> None:
         path.write_text("half")
-        raise OSError("disk full")
+        raise OSError(errno.ENOSPC, "disk full")
 
     monkeypatch.setattr("paretune.search.outputs.OUTPUTS", {"front.html": fail})
     with pytest.raises(OSError, match="disk full"):

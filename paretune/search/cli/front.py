@@ -39,12 +39,11 @@ def front(
     with no_collecting():
         store = StudyStore.open(find_study(study))
         info, trials = view(store.info, store.trials(), device)
-        table = front_table(info, trials)
-        if as_json:
-            typer.echo(to_json(table))
-        elif as_csv:
-            typer.echo(table.to_csv(index=False), nl=False)
+        if as_json or as_csv:
+            table = front_table(info, trials)
+            size = len(table)
+            typer.echo(to_json(table) if as_json else table.to_csv(index=False), nl=as_json)
         else:
-            print_front(info, trials, make_console())
-    if table.empty:
+            size = print_front(info, trials, make_console())
+    if not size:
         raise typer.Exit(1)

@@ -176,7 +176,7 @@ def test_how_many_are_taken_follows_the_workers() -> None:
     workers.count = 8
     crew.ended()
     assert len(workers.jobs) == 2
-    assert crew.free == 10
+    assert crew.free == 12
 
 
 def test_without_a_device_the_workers_do_it_all() -> None:

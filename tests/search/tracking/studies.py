@@ -36,7 +36,8 @@ def fill(
     store = StudyStore.create(folder, info or make_info(name=name))
     for trial in trials:
         store.record(trial)
-    store.set_hypervolume_reference(REFERENCE)
+    # One number for every objective; those of other devices are latencies, too.
+    store.set_hypervolume_reference((*REFERENCE, *REFERENCE[1:])[: len(store.info.objectives)])
     confirm(store, trials)
     return store
 
