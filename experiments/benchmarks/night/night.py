@@ -142,7 +142,7 @@ class Night:
     def _end_workers(self) -> None:
         """One as with Ctrl-C, the other one's scheduler goes."""
         second, third = self._commands["second"], self._commands["third"]
-        second.process.send_signal(signal.SIGINT)
+        second.process.send_signal(signal.SIGTERM)
         self._require(second, "the workers have left")
         self.servers.scheduler.end()
         self._require(third, "the scheduler at")

@@ -27,7 +27,14 @@ class Scheduler:
             self._process = subprocess.Popen(
                 [
                     *(sys.executable, "-m", "dask", "scheduler", "--host", "127.0.0.1"),
-                    *("--port", "0", "--no-dashboard", "--scheduler-file", str(self._file)),
+                    *(
+                        "--port",
+                        "0",
+                        "--dashboard-address",
+                        "127.0.0.1:0",
+                        "--scheduler-file",
+                        str(self._file),
+                    ),
                 ],
                 stdout=log,
                 stderr=log,

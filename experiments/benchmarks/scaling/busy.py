@@ -65,7 +65,10 @@ def busy(
     with (
         tempfile.TemporaryDirectory() as name,
         LocalCluster(
-            n_workers=1, threads_per_worker=workers, processes=False, dashboard_address=None
+            n_workers=1,
+            threads_per_worker=workers,
+            processes=False,
+            dashboard_address="127.0.0.1:0",
         ) as cluster,
         Client(cluster, set_as_default=False) as client,
         Workers(Simulated(client, workers), Sleeping(seconds), warn) as team,

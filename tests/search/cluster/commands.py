@@ -35,9 +35,8 @@ def worker(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
 
 
 def rest(process: subprocess.Popen[str]) -> str:
-    assert process.stderr is not None
-    said = process.stderr.read().strip()
-    assert process.wait(START_S) == 0, said
+    said = process.communicate(timeout=START_S)[1].strip()
+    assert process.returncode == 0, said
     return said
 
 
@@ -46,7 +45,9 @@ def dask_scheduler(folder: Path, port: int = 0) -> Iterator[tuple[subprocess.Pop
     """`dask scheduler` on loopback, and its address."""
     file = folder / "scheduler.json"
     file.unlink(missing_ok=True)
-    arguments = ("--host", "127.0.0.1", "--port", str(port), "--no-dashboard", "--scheduler-file")
-    with started("-m", "distributed.cli.dask_scheduler", *arguments, str(file)) as process:
+    arguments = ("--host", "127.0.0.1", "--port", str(port), "--dashboard-address", "127.0.0.1:0")
+    with started(
+        "-m", "distributed.cli.dask_scheduler", *arguments, "--scheduler-file", str(file)
+    ) as process:
         until(lambda: file.exists() and file.read_text().rstrip().endswith("}"))
         yield process, yaml.safe_load(file.read_text())["address"]

@@ -54,7 +54,7 @@ def threads() -> Iterator[Threads]:
             n_workers=3,
             threads_per_worker=1,
             processes=False,
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",
         ) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
