@@ -50,6 +50,13 @@ def naming(path: Path) -> Iterator[None]:
         raise
 
 
+def remove_if_empty(path: Path) -> None:
+    """A log in which nothing was said need not stay."""
+    with suppress(FileNotFoundError):
+        if not path.stat().st_size:
+            path.unlink()
+
+
 @contextmanager
 def scratch_folder(parent: Path, name: str) -> Iterator[Path]:
     """A new folder in `parent`, removed at the end.

@@ -30,7 +30,8 @@ from rich.console import Console
 
 from paretune.evaluators import Artifact, Measurement, Metric, SplitName
 from paretune.evaluators.part import Part
-from paretune.search.attempt import Measured, attempt_reference
+from paretune.search.attempt import attempt_reference
+from paretune.search.bench import Measured
 from paretune.search.budget import Budget
 from paretune.search.driver import Driver
 from paretune.search.info import StudyInfo

@@ -28,7 +28,8 @@ from paretune.evaluators import Artifact, Measurement, SplitName
 from paretune.evaluators.part import Part
 from paretune.search.api import run_search
 from paretune.search.archive import Archive
-from paretune.search.attempt import Job, Measured, attempt
+from paretune.search.attempt import Job, attempt
+from paretune.search.bench import Measured
 from paretune.search.front import front, hypervolume
 from paretune.search.seeds import seed_policies
 from paretune.search.store import StudyStore

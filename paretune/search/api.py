@@ -11,7 +11,8 @@ from rich.console import Console
 from paretune.errors import UserError
 from paretune.evaluators import Metric, Splits
 from paretune.importing import call_object, import_object, spell
-from paretune.search.attempt import Bench, attempt_reference
+from paretune.search.attempt import attempt_reference
+from paretune.search.bench import Bench
 from paretune.search.budget import Budget
 from paretune.search.cluster.bench import LaneBench
 from paretune.search.cluster.extra import require_dask

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from paretune.errors import (
     CandidateError,
@@ -18,31 +18,12 @@ from paretune.errors import (
 from paretune.evaluators import Artifact, Measurement, SplitName
 from paretune.evaluators.part import Part
 from paretune.faults import machine_error
-from paretune.search.info import StudyInfo
+from paretune.search.bench import Bench
 from paretune.search.racing import Finish, race
 from paretune.search.trial import TRANSIENT, Trial, TrialStatus
-from paretune.spaces import Policy, Precision, Space
+from paretune.spaces import Policy, Precision
 
 _T = TypeVar("_T")
-Measured = tuple[Mapping[str, Measurement], Mapping[str, float]]
-
-
-class Bench(Protocol):
-    """What makes and measures models: a `Workbench`, or something simpler in a test."""
-
-    @property
-    def space(self) -> Space: ...
-    @property
-    def info(self) -> StudyInfo: ...
-    def apply(self, policy: Policy, path: Path) -> Artifact: ...
-    def measure(self, artifact: Artifact, split: SplitName) -> Measured: ...
-    def measure_only(
-        self,
-        artifact: Artifact,
-        split: SplitName,
-        metrics: Set[str],
-        part: Part | None = None,
-    ) -> Measured: ...
 
 
 @dataclass(frozen=True)

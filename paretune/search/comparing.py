@@ -2,16 +2,13 @@
 
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
-from pathlib import Path
 
 from paretune.errors import TransientError, UserError
 from paretune.evaluators import Artifact, Measurement, SplitName
 from paretune.evaluators.comparable import difference
 from paretune.evaluators.part import Part
-from paretune.search.attempt import Bench, Measured
-from paretune.search.info import StudyInfo
+from paretune.search.bench import Bench, BenchAround, Measured
 from paretune.search.trial import TRANSIENT, Trial, TrialStatus
-from paretune.spaces import Policy, Space
 
 PATIENCE = 20
 """So many measurements in a row under other conditions: the old ones will not come back."""
@@ -21,7 +18,7 @@ class OtherConditions(TransientError):
     """What was measured cannot be compared with the study; the old conditions may come back."""
 
 
-class ComparingBench:
+class ComparingBench(BenchAround):
     """A bench whose measurements can be compared with each other and with earlier ones.
 
     The first measurement of a metric on a split says what the conditions of all others must be.
@@ -31,7 +28,7 @@ class ComparingBench:
         """Args:
         earlier: trials of the study.
         """
-        self._bench = bench
+        super().__init__(bench)
         self._known: dict[tuple[SplitName, str], Measurement] = {}
         self._met = False
         self._missed = 0
@@ -40,17 +37,6 @@ class ComparingBench:
             self._take(trial.measurements, "search")
             self._take(trial.confirmed, "search")
             self._take(trial.test, "test")
-
-    @property
-    def space(self) -> Space:
-        return self._bench.space
-
-    @property
-    def info(self) -> StudyInfo:
-        return self._bench.info
-
-    def apply(self, policy: Policy, path: Path) -> Artifact:
-        return self._bench.apply(policy, path)
 
     def measure(self, artifact: Artifact, split: SplitName) -> Measured:
         """As the bench does.

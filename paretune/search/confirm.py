@@ -14,7 +14,8 @@ import numpy as np
 from paretune.errors import CandidateError, Infeasible, OutOfTime, TransientError
 from paretune.evaluators import SplitName
 from paretune.evaluators.pooling import pool, repeatable
-from paretune.search.attempt import Bench, measure_again
+from paretune.search.attempt import measure_again
+from paretune.search.bench import Bench
 from paretune.search.board import points
 from paretune.search.contest import Contest
 from paretune.search.front import front

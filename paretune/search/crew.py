@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from paretune.search.attempt import Bench, Job, attempt
+from paretune.search.attempt import Job, attempt
+from paretune.search.bench import Bench
 from paretune.search.trial import Trial
 
 

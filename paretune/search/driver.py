@@ -10,7 +10,8 @@ from optuna.samplers import BaseSampler
 
 from paretune.errors import OutOfTime, UserError
 from paretune.search.archive import worst_point
-from paretune.search.attempt import Bench, Job
+from paretune.search.attempt import Job
+from paretune.search.bench import Bench
 from paretune.search.budget import TIME_IS_UP, Budget
 from paretune.search.comparing import ComparingBench
 from paretune.search.confirm import confirm

@@ -1,20 +1,19 @@
 """Where the study of a folder is: in the folder's journal, or in a database."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from paretune.errors import UserError
-from paretune.files import write_whole
+from paretune.notes import read_note, write_note
 from paretune.search.journal import JOURNAL, Journal
 from paretune.search.ledger import Ledger
 from paretune.search.storage_url import StorageUrl
-from paretune.versions import require_version
 
 LOCATION = "study.json"
 """File in the folder of a study that is in a database."""
 
+KIND = "paretune.location"
 VERSION = 1
 
 
@@ -40,14 +39,12 @@ class Location:
     def write(self, folder: Path) -> None:
         """Write the file, for the eyes of its owner: the URL may hold a password."""
         data = {
-            "_type": "paretune.location",
-            "_version": VERSION,
             "storage": self.storage.full,
             "name": self.name,
             "base": str(self.base),
             "cwd": str(self.cwd),
         }
-        write_whole(folder / LOCATION, json.dumps(data, indent=2).encode(), mode=0o600)
+        write_note(folder / LOCATION, KIND, VERSION, data)
 
     @staticmethod
     def read(folder: Path) -> "Location | None":
@@ -56,19 +53,12 @@ class Location:
         Raises:
             UserError: it cannot be read.
         """
-        path = folder / LOCATION
-        try:
-            data: dict[str, Any] = json.loads(path.read_bytes())
-            if data["_type"] != "paretune.location":
-                raise ValueError(f"its type is {data['_type']!r}")
-            require_version("it", data["_version"], VERSION)
-            storage = StorageUrl.parse(data["storage"])
-            return Location(storage, data["name"], Path(data["base"]), Path(data["cwd"]))
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, KeyError, TypeError, UserError) as error:
-            what = f"no {error}" if isinstance(error, KeyError) else error
-            raise UserError(f"cannot read '{path}': {what}") from None
+        return read_note(folder / LOCATION, KIND, VERSION, Location._of)
+
+    @staticmethod
+    def _of(data: dict[str, Any]) -> "Location":
+        storage = StorageUrl.parse(data["storage"])
+        return Location(storage, data["name"], Path(data["base"]), Path(data["cwd"]))
 
 
 def find_ledger(folder: Path) -> Ledger:

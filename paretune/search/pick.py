@@ -11,7 +11,7 @@ from paretune.evaluators import Artifact, Measurement
 from paretune.evaluators.pooling import repeatable
 from paretune.evaluators.signature import model_inputs
 from paretune.files import scratch_folder
-from paretune.search.attempt import Bench
+from paretune.search.bench import Bench
 from paretune.search.config import TrackingSection
 from paretune.search.report import report
 from paretune.search.rule import Rule

@@ -11,7 +11,7 @@ from paretune.evaluators import Artifact, Measurement, Metric, SplitName
 from paretune.evaluators.accuracy.experience import Experience, forecast
 from paretune.evaluators.intervals import Scores
 from paretune.evaluators.part import Part
-from paretune.search.attempt import Measured
+from paretune.search.bench import Measured
 from paretune.search.constraint import Constraint
 from paretune.search.info import StudyInfo
 from paretune.search.racing import Take

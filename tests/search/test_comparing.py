@@ -9,7 +9,7 @@ import pytest
 
 from paretune.errors import UserError
 from paretune.evaluators import Artifact, Measurement, SplitName
-from paretune.search.attempt import Measured
+from paretune.search.bench import Measured
 from paretune.search.comparing import PATIENCE
 from paretune.search.front import front
 from paretune.search.rule import Knee

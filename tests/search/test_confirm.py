@@ -15,7 +15,8 @@ from paretune.errors import CandidateError, Infeasible
 from paretune.evaluators import Artifact, SplitName
 from paretune.evaluators.part import Part
 from paretune.evaluators.pooling import pool, rounds
-from paretune.search.attempt import Job, Measured, attempt
+from paretune.search.attempt import Job, attempt
+from paretune.search.bench import Measured
 from paretune.search.confirm import confirm, final_members, left_over
 from paretune.search.constraint import Constraint
 from paretune.search.front import front

@@ -10,7 +10,8 @@ import pytest
 
 from paretune.errors import CandidateError, Infeasible, OutOfTime, UserError
 from paretune.evaluators import Artifact, SplitName
-from paretune.search.attempt import Measured, attempt_reference
+from paretune.search.attempt import attempt_reference
+from paretune.search.bench import Measured
 from paretune.search.budget import TIME_IS_UP, Budget
 from paretune.search.confirm import final_members, left_over
 from paretune.search.constraint import Constraint

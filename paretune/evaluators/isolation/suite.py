@@ -25,6 +25,7 @@ from paretune.evaluators.part import Part
 from paretune.evaluators.processes.memory import default_memory_limit
 from paretune.evaluators.processes.worker import Worker
 from paretune.evaluators.suite import HOST, Configured
+from paretune.files import remove_if_empty
 
 _COMMAND = (sys.executable, "-P", "-m", "paretune.evaluators.isolation.worker")
 _NAME = "the evaluating process"
@@ -145,9 +146,7 @@ class IsolatedSuite:
             with suppress(ParetuneError):
                 self._ask(cloudpickle.dumps(Close()), _CLOSE_SECONDS)
         self._end()
-        with suppress(FileNotFoundError):
-            if not self._log.stat().st_size:
-                self._log.unlink()
+        remove_if_empty(self._log)
 
     def __enter__(self) -> Self:
         return self

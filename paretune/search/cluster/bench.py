@@ -2,38 +2,23 @@
 
 from collections.abc import Mapping, Sequence, Set
 from concurrent.futures import Future
-from pathlib import Path
 
 from paretune.evaluators import Artifact, Measurement, SplitName
 from paretune.evaluators.part import Part
-from paretune.search.attempt import Measured
+from paretune.search.bench import BenchAround, Measured
 from paretune.search.cluster.lanes import Lane
-from paretune.search.info import StudyInfo
 from paretune.search.workbench import Workbench
-from paretune.spaces import Policy, Space
 
 
-class LaneBench:
+class LaneBench(BenchAround):
     """Measures what is no job of the search: the reference, and the front once more."""
 
     def __init__(self, bench: Workbench, lanes: Sequence[Lane]) -> None:
         """Args:
         bench: measures what needs no device.
         """
-        self._bench = bench
+        super().__init__(bench)
         self._lanes = lanes
-
-    @property
-    def space(self) -> Space:
-        return self._bench.space
-
-    @property
-    def info(self) -> StudyInfo:
-        return self._bench.info
-
-    def apply(self, policy: Policy, path: Path) -> Artifact:
-        """As `Workbench.apply`."""
-        return self._bench.apply(policy, path)
 
     def measure(self, artifact: Artifact, split: SplitName) -> Measured:
         """As `Workbench.measure`."""

@@ -1,20 +1,18 @@
 """`cluster.json`: how others find the scheduler of a search that is running."""
 
-import json
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
-from paretune.errors import UserError
 from paretune.evaluators.measuring.conditions import machine_id
-from paretune.files import write_whole
+from paretune.notes import read_note, write_note
 
 FILE = "cluster.json"
 """In the folder of a study, as long as its search runs on a cluster."""
 
+KIND = "paretune.cluster"
 VERSION = 1
 
 
@@ -51,28 +49,13 @@ class ClusterFile:
         Raises:
             UserError: it cannot be read.
         """
-        path = folder / FILE
-        try:
-            data: dict[str, Any] = json.loads(path.read_bytes())
-            if (found := (data.pop("_type"), data.pop("_version"))) != (
-                "paretune.cluster",
-                VERSION,
-            ):
-                raise ValueError(f"it is {found[0]!r} in version {found[1]!r}")
-            return ClusterFile(**data)
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UserError(
-                f"cannot read '{path}': {error}; does the search run with another Paretune?"
-            ) from None
+        return read_note(folder / FILE, KIND, VERSION, lambda data: ClusterFile(**data))
 
     @contextmanager
     def published(self, folder: Path) -> Iterator[None]:
         """The file is in a folder meanwhile, for the eyes of its owner."""
         path = folder / FILE
-        data = {"_type": "paretune.cluster", "_version": VERSION, **asdict(self)}
-        write_whole(path, json.dumps(data, indent=2).encode(), mode=0o600)
+        write_note(path, KIND, VERSION, asdict(self))
         try:
             yield
         finally:

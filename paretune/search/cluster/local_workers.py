@@ -1,11 +1,11 @@
 """The workers of a search on its own machine, which come back whatever is killed."""
 
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
 from paretune.errors import UserError
+from paretune.files import remove_if_empty
 from paretune.search.cluster.staff import Staff, Supervisor
 
 _SHORT_S = 30.0
@@ -60,9 +60,7 @@ class LocalWorkers:
     def close(self) -> None:
         """End the workers."""
         self._supervisor.close()
-        with suppress(FileNotFoundError):
-            if not self._log.stat().st_size:
-                self._log.unlink()
+        remove_if_empty(self._log)
 
     def __enter__(self) -> Self:
         return self

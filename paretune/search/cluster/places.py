@@ -7,13 +7,12 @@ from threading import Lock
 from paretune.evaluators import Artifact, Metric, SplitName
 from paretune.evaluators.isolation.suite import IsolatedSuite
 from paretune.evaluators.part import Part
-from paretune.search.attempt import Measured
-from paretune.search.info import StudyInfo
+from paretune.search.bench import BenchAround, Measured
 from paretune.search.workbench import Workbench
-from paretune.spaces import Policy, Space
+from paretune.spaces import Policy
 
 
-class Place:
+class Place(BenchAround):
     """Where certain metrics are measured: a device, or what a worker does without one.
 
     Several places may share a workbench, each with evaluators of its own.
@@ -29,18 +28,10 @@ class Place:
         """Args:
         building: held while an artifact is made, if others use the workbench, too.
         """
-        self._bench = bench
+        super().__init__(bench)
         self.suite = suite
         self._building = building or Lock()
         self.metrics = frozenset(metric.name for metric in suite.metrics)
-
-    @property
-    def space(self) -> Space:
-        return self._bench.space
-
-    @property
-    def info(self) -> StudyInfo:
-        return self._bench.info
 
     @property
     def elsewhere(self) -> frozenset[str]:
@@ -50,7 +41,7 @@ class Place:
     def apply(self, policy: Policy, path: Path) -> Artifact:
         """As `Workbench.apply`."""
         with self._building:
-            return self._bench.apply(policy, path)
+            return super().apply(policy, path)
 
     def measure(self, artifact: Artifact, split: SplitName) -> Measured:
         """As `Workbench.measure`."""

@@ -1,6 +1,7 @@
 """What runs in a Dask worker: attempts of policies, on a workbench that is opened once."""
 
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -33,7 +34,7 @@ class Refused(Exception):
         self.why = why
 
 
-class Workplace(WorkerPlugin):
+class Workplace(WorkerPlugin, ABC):
     """What every worker keeps, to attempt jobs.
 
     Attributes:
@@ -45,9 +46,9 @@ class Workplace(WorkerPlugin):
     def open(self) -> None:
         """Get ready, in the thread that is going to attempt; whatever it raises refuses jobs."""
 
+    @abstractmethod
     def attempt(self, job: Job) -> Trial:
         """Attempt a job in a thread that was made ready."""
-        raise NotImplementedError
 
 
 class KitWorkplace(Workplace):
