@@ -30,7 +30,7 @@ def ask_cost(name: str, limit: float, told: int = TOLD, asks: int = ASKS) -> flo
     rng = np.random.default_rng(0)
     problem = Generated(RECIPES[SPACE], 0)
     space = distributions(problem)
-    sampler = make_sampler(name, 0)
+    sampler = make_sampler(name, 0, problem.clues)
     study = optuna.create_study(directions=list(problem.directions), sampler=sampler)
 
     def values(params: dict[str, int]) -> list[float]:

@@ -4,6 +4,9 @@ What is planted: layers differ in latency, and by orders of magnitude in how muc
 changing the precision between neighbours costs latency; removed channels also speed up the next
 layer; harsh neighbours hurt more, or less, than the sum; so do a few layers far apart; accuracy
 saturates at both ends. What is observed of it is noisy.
+
+A search also has clues from its calibration data, before any trial. Here they are what is planted,
+times a factor that is drawn for each layer: off by 4.5 times or more for a third of the errors.
 """
 
 from collections.abc import Sequence
@@ -14,6 +17,7 @@ from numpy.typing import NDArray
 
 from experiments.benchmarks.chain import Chain, Far, Floats, Ints
 from paretune.evaluators.metric import Direction
+from paretune.search.clues import Clues
 from paretune.spaces.space import Knob
 
 PRECISIONS = ("fp32", "int8", "w4", "w3", "w2", "ternary")
@@ -24,6 +28,9 @@ LATENCY_NOISE = 0.01
 """Relative standard deviation."""
 ACCURACY_NOISE = 0.002
 """Standard deviation."""
+
+ERROR_CLUE, WORK_CLUE = 1.5, 0.5
+"""Standard deviations of the logarithms of the factors that clues are wrong by."""
 
 _UNITS = 100
 """Of a typical layer's latency."""
@@ -72,6 +79,7 @@ class Generated:
         knobs: `precision/LAYER`, and `channels/LAYER` on some, layer by layer.
         directions: of the objectives.
         chain: what is planted.
+        clues: what a search knows before its first trial, as `paretune.search.clues` has it.
         front: true values of the whole front, shape (members, 2).
     """
 
@@ -80,7 +88,8 @@ class Generated:
     def __init__(self, recipe: Recipe, seed: int) -> None:
         rng = np.random.default_rng([recipe.layers, recipe.precisions, recipe.pruned, seed])
         amounts = [_amounts(recipe, layer) for layer in range(recipe.layers)]
-        self.chain = _chain(recipe.precisions, amounts, rng)
+        self.chain, base, rounding = _chain(recipe.precisions, amounts, rng)
+        self.clues = _clues(amounts, base, rounding, rng)
         self._amounts = amounts
         knobs = []
         for layer, offered in enumerate(amounts):
@@ -121,7 +130,10 @@ def _accuracy(loss: Floats) -> Floats:
     return CHANCE + (TOP - CHANCE) * np.exp(-loss)
 
 
-def _chain(precisions: int, amounts: Sequence[tuple[str, ...]], rng: np.random.Generator) -> Chain:
+def _chain(
+    precisions: int, amounts: Sequence[tuple[str, ...]], rng: np.random.Generator
+) -> tuple[Chain, Floats, Floats]:
+    """Also latencies of the layers, shape (layers,), and what precisions cost them, (layers, p)."""
     layers = len(amounts)
     base = _UNITS * np.exp(rng.normal(0, 0.7, layers))
     speed = _SPEED * _FASTER ** (np.arange(precisions) - 1.0)
@@ -135,6 +147,7 @@ def _chain(precisions: int, amounts: Sequence[tuple[str, ...]], rng: np.random.G
     steps: list[Ints] = []
     losses: list[Floats] = []
     harsh: list[NDArray[np.bool_]] = []
+    rounding: list[Floats] = []
     before = _Layer.none()
     for i in range(layers):
         here = _Layer.of(precisions, amounts[i], sensitivity[:, i], rng)
@@ -147,9 +160,30 @@ def _chain(precisions: int, amounts: Sequence[tuple[str, ...]], rng: np.random.G
         both = np.outer(np.sqrt(before.loss) * before.harsh, np.sqrt(here.loss) * here.harsh)
         losses.append(here.loss[None] + together[i] * both)
         harsh.append(here.harsh)
+        rounding.append(here.loss[here.amount == 0])
         before = here
     worth = sensitivity[0] * _HARSHER**_HARSH
-    return Chain(tuple(steps), tuple(losses), tuple(harsh), _far(layers, worth, rng))
+    chain = Chain(tuple(steps), tuple(losses), tuple(harsh), _far(layers, worth, rng))
+    return chain, base, np.array(rounding)
+
+
+def _clues(
+    amounts: Sequence[tuple[str, ...]], base: Floats, rounding: Floats, rng: np.random.Generator
+) -> Clues:
+    work = base * np.exp(rng.normal(0, WORK_CLUE, len(base)))
+    errors = rounding * np.exp(rng.normal(0, ERROR_CLUE, (len(base), 1)))
+    found: dict[str, dict[str, Sequence[float]]] = {}
+    for layer, offered in enumerate(amounts):
+        precision, channels = f"precision/{layer:03}", f"channels/{layer:03}"
+        found.setdefault("error/mean_square", {})[precision] = list(errors[layer])
+        found.setdefault("error/root", {})[precision] = list(np.sqrt(errors[layer]))
+        for option in range(1, rounding.shape[1]):
+            here = np.where(np.arange(rounding.shape[1]) == option, work[layer], 0)
+            found.setdefault(f"work/{PRECISIONS[option]}", {})[precision] = list(here)
+        if len(offered) > 1:
+            share = [float(text) * work[layer] for text in offered]
+            found.setdefault("work/channels", {})[channels] = share
+    return found
 
 
 @dataclass(frozen=True)

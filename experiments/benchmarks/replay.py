@@ -13,6 +13,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from experiments.benchmarks.generated import RECIPES, Generated
 from experiments.benchmarks.tables.table import FOLDER, HALVES, Table
 from paretune.evaluators.metric import Direction
+from paretune.search.clues import Clues
 from paretune.search.seeds import SPREAD, spread
 from paretune.spaces import Precision
 from paretune.spaces.space import Knob
@@ -28,7 +29,8 @@ class Problem(Protocol):
     Attributes:
         knobs: named and spelled as a `Space`'s.
         directions: of the objectives, as Optuna's.
-        front: true values of the whole front, shape (members, objectives).
+        front: true values of the front that is to be found, shape (members, objectives).
+        clues: what a search knows before its first trial.
     """
 
     @property
@@ -39,6 +41,9 @@ class Problem(Protocol):
 
     @property
     def front(self) -> Floats: ...
+
+    @property
+    def clues(self) -> Clues: ...
 
     def truth(self, indices: Sequence[int]) -> Floats:
         """True objectives of a policy, shape (objectives,)."""
@@ -53,7 +58,8 @@ class TableReplay:
     """A table in which one half of the measurements is observed.
 
     The latency of the other half is the true one: both are as noisy, and independent. The true
-    accuracy is that on the whole search split, the observed one that on half of it.
+    accuracy is that on the whole search split, the observed one that on half of it. So nobody sees
+    the true front; `front` is what one sees who measures every policy, with its true values.
 
     Args:
         observed: index in `HALVES`.
@@ -61,6 +67,7 @@ class TableReplay:
 
     def __init__(self, table: Table, observed: int) -> None:
         self.knobs = table.knobs
+        self.clues: Clues = table.about.get("clues", {})
         metrics = table.objectives
         self.directions: tuple[Direction, ...] = tuple(
             "maximize" if metric == "accuracy" else "minimize" for metric in metrics
@@ -74,8 +81,8 @@ class TableReplay:
         self._truth = np.column_stack([true.get(m, exact) for m in metrics]).astype(float)
         self._seen = np.column_stack([seen.get(m, exact) for m in metrics]).astype(float)
         self._row = {tuple(map(int, row)): i for i, row in enumerate(table.indices)}
-        costs = self._truth * signs(self)
-        self.front: Floats = self._truth[moocore.is_nondominated(costs)]
+        shown = moocore.is_nondominated(self._seen * signs(self))
+        self.front: Floats = self._truth[shown]
 
     def truth(self, indices: Sequence[int]) -> Floats:
         found: Floats = self._truth[self._row[tuple(indices)]]

@@ -26,7 +26,7 @@ class Task:
 
     Attributes:
         space: as `replay.problem` knows it.
-        sampler: as `paretune search` knows it.
+        sampler: as `paretune search` knows it, or `NAME:blind` for one without clues.
         seed: of the space, of the sampler, and of the noise.
         trials: policies to measure.
         limit: seconds of the sampler.
@@ -45,9 +45,11 @@ class Task:
 
     def run(self) -> Trace:
         """Search, and keep the result."""
+        given = problem(self.space, self.seed)
+        name, _, blind = self.sampler.partition(":")
         found = trace(
-            problem(self.space, self.seed),
-            make_sampler(self.sampler, self.seed),
+            given,
+            make_sampler(name, self.seed, {} if blind else given.clues),
             self.seed,
             self.trials,
             self.limit,

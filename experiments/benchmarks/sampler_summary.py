@@ -8,6 +8,9 @@ import numpy as np
 from experiments.benchmarks.replayed_search import Trace
 
 OURS = "guided"
+BLIND = "guided:blind"
+"""Ours without clues."""
+
 SHARES = (0.90, 0.95, 0.99)
 EARLY = 100
 """Trials after which to look; 2% of each of the tables is less."""
@@ -32,7 +35,7 @@ def needed(trace: Trace, share: float) -> float:
 
 
 def ratios(summary: Summary, trials: int) -> dict[str, float | None]:
-    """Trials of ours to those of the best other sampler, by share.
+    """Trials of ours to those of the best built-in sampler, by share.
 
     Where no other has reached it, they are compared with all that those had: at most the ratio.
 
@@ -43,7 +46,7 @@ def ratios(summary: Summary, trials: int) -> dict[str, float | None]:
     for share in SHARES:
         key = _key(share)
         ours = summary[OURS][key]
-        others = [one[key] for name, one in summary.items() if name != OURS]
+        others = [one[key] for name, one in summary.items() if name not in (OURS, BLIND)]
         if others:
             best = min((other for other in others if other is not None), default=trials)
             found[key] = None if ours is None else round(ours / best, 4)

@@ -14,6 +14,7 @@ from paretune.importing import call_object, import_object, spell
 from paretune.search.attempt import attempt_reference
 from paretune.search.bench import Bench
 from paretune.search.budget import Budget
+from paretune.search.clues import find_clues
 from paretune.search.cluster.bench import LaneBench
 from paretune.search.cluster.extra import require_dask
 from paretune.search.cluster.lanes import Lane, open_lanes
@@ -93,7 +94,8 @@ def run_search(
         if console is not None:
             display = stack.enter_context(ProgressDisplay(console))
             told.append(display)
-        compress_choices(bench.prepared, bench.space, display.preparing if display else silently)
+        tell = display.preparing if display else silently
+        errors = compress_choices(bench.prepared, bench.space, tell)
 
         def warn(text: str) -> None:
             # An error's brackets are no markup.
@@ -121,7 +123,7 @@ def run_search(
         driver = Driver(
             measuring,
             store,
-            make_sampler(search.sampler, seed),
+            make_sampler(search.sampler, seed, find_clues(bench.space, errors)),
             Budget(search.trials, search.time),
             listeners=told,
             seed=search.seed,
@@ -174,7 +176,7 @@ def tune(
     space: Mapping[str, Any] | None = None,
     trials: int | None = None,
     time: str | float | None = None,
-    sampler: str = "nsga2",
+    sampler: str = "guided",
     seed: int = 0,
     racing: bool = True,
     cluster: str | None = None,

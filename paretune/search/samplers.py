@@ -21,6 +21,7 @@ from optuna.trial import FrozenTrial, TrialState
 from paretune.errors import UserError
 from paretune.names import nearest
 from paretune.plugins import find_plugins, load_plugin
+from paretune.search.clues import Clues
 
 SAMPLERS = "paretune.samplers"
 
@@ -38,11 +39,11 @@ class _BruteForce(BruteForceSampler):
         pass
 
 
-def _guided(seed: int) -> BaseSampler:
+def _guided(seed: int, clues: Clues | None = None) -> BaseSampler:
     # Takes long to import, and readers of a study do not need it.
     from paretune.search.guided import GuidedSampler
 
-    return GuidedSampler(seed=seed)
+    return GuidedSampler(seed, clues)
 
 
 _BUILT_IN: dict[str, Callable[[int], BaseSampler]] = {
@@ -82,10 +83,13 @@ def check_sampler(name: str) -> None:
         raise UserError(f"search.sampler: unknown sampler '{name}'{nearest(name, known)}")
 
 
-def make_sampler(name: str, seed: int) -> BaseSampler:
+def make_sampler(name: str, seed: int, clues: Clues | None = None) -> BaseSampler:
     """A fresh sampler.
 
     A plugin's factory is called with the seed and returns an `optuna.samplers.BaseSampler`.
+
+    Args:
+        clues: what is known of the options already; only `guided` makes use of it.
 
     Raises:
         UserError: unknown name, or a plugin that is no factory of samplers.
@@ -95,7 +99,7 @@ def make_sampler(name: str, seed: int) -> BaseSampler:
     with warnings.catch_warnings():
         # Half of Optuna's samplers are marked as experimental.
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        sampler = factory(seed)
+        sampler = _guided(seed, clues) if factory is _guided else factory(seed)
     if not isinstance(sampler, BaseSampler):
         raise UserError(f"the sampler plugin '{name}' made a {type(sampler).__name__}, no sampler")
     return sampler

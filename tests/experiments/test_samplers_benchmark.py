@@ -48,7 +48,9 @@ def table(seed: int = 0) -> Table:
     columns["size_bytes"] = rng.integers(100, 200, len(indices))
     for figure, half in product(FIGURES, HALVES):
         columns[f"{figure}_{half}"] = rng.random(len(indices))
-    return Table(KNOBS, ("accuracy", "latency_ratio", "size_bytes"), pd.DataFrame(columns), {})
+    return Table(
+        KNOBS, ("accuracy", "latency_ratio", "size_bytes"), pd.DataFrame(columns), {"clues": {}}
+    )
 
 
 class Stubborn(BaseSampler):
@@ -91,13 +93,14 @@ def test_a_table_shows_one_half_and_is_judged_by_the_other(observed: int) -> Non
         assert replay.observe(indices, np.random.default_rng(0)).tolist() == pytest.approx(seen)
 
 
-def test_the_front_of_a_table_is_what_nothing_dominates() -> None:
-    replay = TableReplay(table(1), 0)
-    every = [replay.truth(row) * signs(replay) for row in product(range(2), range(2), range(3))]
+def test_the_front_of_a_table_is_what_nothing_seen_dominates() -> None:
+    replay, rng = TableReplay(table(1), 0), np.random.default_rng(0)
+    rows = list(product(range(2), range(2), range(3)))
+    seen = [replay.observe(row, rng) * signs(replay) for row in rows]
     front = [
-        cost.tolist()
-        for cost in every
-        if not any(np.all(o <= cost) and np.any(o < cost) for o in every)
+        (replay.truth(row) * signs(replay)).tolist()
+        for row, cost in zip(rows, seen, strict=True)
+        if not any(np.all(o <= cost) and np.any(o < cost) for o in seen)
     ]
     assert sorted((replay.front * signs(replay)).tolist()) == sorted(front)
 
@@ -128,7 +131,7 @@ def test_repeats_are_no_trials_and_end_in_policies_that_are_new() -> None:
     found = trace(replay, sampler, seed=0, trials=100)
     assert len(found.share) == 12, "every policy once, however many trials are asked for"
     assert found.finished
-    assert found.found[-1] == pytest.approx(1)
+    assert found.share[-1] == pytest.approx(1)
     # The first time it was new; then fifty repeats for each of the others.
     assert sampler.asked == 1 + 50 * (12 - first - 1)
 
@@ -141,6 +144,7 @@ def test_shares_are_those_of_brute_force() -> None:
         """The same problem, taking down what is measured."""
 
         knobs, directions, front, truth = space.knobs, space.directions, space.front, space.truth
+        clues = space.clues
 
         def observe(self, indices: Any, rng: np.random.Generator) -> Any:
             seen.append(tuple(indices))

@@ -10,9 +10,9 @@ from paretune.search.info import StudyInfo
 from paretune.search.outputs import write_outputs
 from paretune.search.store import StudyStore
 from paretune.search.trial import Trial
+from tests.search.command import paretune, refused
 from tests.search.explaining.planted import info, planted
 from tests.search.synthetic import make_device_info, make_device_trials
-from tests.search.test_cli import paretune, refused
 
 
 def stored(folder: Path, about: StudyInfo, trials: Sequence[Trial]) -> str:

@@ -13,7 +13,7 @@ from paretune.search.journal import JOURNAL
 from paretune.search.store import StudyStore
 from paretune.search.trial import TrialStatus
 from tests.disk import SmallDisk
-from tests.search.test_cli import paretune, refused
+from tests.search.command import paretune, refused
 from tests.search.tiny import project, write
 
 __all__ = ["project"]

@@ -9,7 +9,7 @@ from paretune.search.confirm import final_members
 from paretune.search.store import StudyStore
 from paretune.search.study import Study
 from tests.evaluators.processes.test_worker import wait_until
-from tests.search.test_cli import paretune
+from tests.search.command import paretune
 from tests.search.tiny import project, write
 
 __all__ = ["project"]

@@ -11,8 +11,8 @@ from matplotlib.image import imread
 import paretune
 from paretune.search.figures.samples_png import draw_samples
 from tests import models
-from tests.search.test_cli import paretune as run
-from tests.search.test_cli import refused
+from tests.search.command import paretune as run
+from tests.search.command import refused
 
 QUICK = ("--max-seconds", "0.02", "--target", "0.5")
 

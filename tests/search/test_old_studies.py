@@ -17,7 +17,7 @@ from paretune.search.store import StudyStore
 from paretune.search.study import study_config
 from paretune.search.table import trials_table
 from paretune.search.trial import TrialStatus
-from tests.search.test_cli import paretune
+from tests.search.command import paretune
 
 V1 = Path(__file__).parent / "studies" / "v1"
 FRONT = [3, 6, 13]

@@ -14,8 +14,8 @@ from paretune.search.journal import JOURNAL
 from paretune.search.store import StudyStore
 from paretune.search.trial import TrialStatus
 from tests.limits import limit
+from tests.search.command import paretune
 from tests.search.fake import make_info
-from tests.search.test_cli import paretune
 from tests.search.test_store import INT8, complete
 from tests.search.tiny import project, write
 

@@ -8,7 +8,7 @@ import yaml
 from experiments.benchmarks.postgresql import Server
 from paretune.search.location import LOCATION
 from paretune.search.store import StudyStore
-from tests.search.test_cli import paretune, refused
+from tests.search.command import paretune, refused
 from tests.search.tiny import project, write
 
 __all__ = ["project"]

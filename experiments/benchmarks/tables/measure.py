@@ -25,8 +25,10 @@ from experiments.benchmarks.tables.part import PartFile, Row, Task, best_rows, w
 from experiments.benchmarks.tables.table import FOLDER, Table, joined
 from paretune.evaluators import EvaluatorSuite, SplitName
 from paretune.search.backends import Prepared
+from paretune.search.clues import find_clues
 from paretune.search.environment import environment
 from paretune.search.interrupt import Interrupt
+from paretune.search.preparing import compress_choices
 from paretune.search.unseen import all_policies
 from paretune.search.workbench import prepare
 from paretune.spaces import Policy, Space
@@ -47,6 +49,7 @@ def main() -> None:
     laboratory = campaign.laboratory(folder)
     prepared, space = prepare(laboratory.config, laboratory.splits)
     policies = list(all_policies(space))
+    clues = find_clues(space, compress_choices(prepared, space))
     about = _about(campaign, prepared, space)
     part = PartFile(folder / "part.jsonl")
     try:
@@ -71,7 +74,9 @@ def main() -> None:
     path = FOLDER / f"{given.name}.parquet"
     frame = joined(space.knobs, indices, best_rows(rows))
     how = " ".join(__doc__.split("\n\n")[1].split())
-    Table(space.knobs, campaign.objectives, frame, {**about, "how": how}).write(path)
+    Table(space.knobs, campaign.objectives, frame, {**about, "how": how, "clues": clues}).write(
+        path
+    )
     print(f"\n{len(frame)} policies, {path.stat().st_size / 1e3:.0f} kB: {path.name}")
 
 

@@ -65,6 +65,8 @@ class Chain:
             if knob in features.strengths:
                 strength = scaled[:, features.strengths[knob], None]
                 sites[site] += strength * features.profiles[kind][option]
+            for weight, table in features.clue_weights(scaled, knob):
+                sites[site] += weight[:, None] * table[option]
         for pair in structure.pairs:
             (site, a), (other, b) = (self._options[knob] for knob in pair)
             kinds = structure.pair_kind(pair)

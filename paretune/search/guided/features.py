@@ -1,7 +1,7 @@
 """A policy as numbers that objectives are nearly linear in."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -18,8 +18,9 @@ class Features:
     Both come twice: for each knob (or pair) on its own, and shared by all of the same kind, as the
     number of those that are set so. A few trials teach what is shared; what is special about a
     single layer shows later. Layers differ above all in how much they react to anything: where the
-    profile of a kind is known, each knob has a column for this, too. Every column belongs to a
-    group, and a group has one prior variance.
+    profile of a kind is known, each knob has a column for this, too. A clue is a column, its sum
+    over the knobs, and one more for each knob of which it tells several options apart. Every column
+    belongs to a group, and a group has one prior variance.
 
     Args:
         profiles: of a kind, the effects of its options in proportion to each other.
@@ -33,6 +34,8 @@ class Features:
         options: the knobs' own columns, knob by knob.
         starts: of each knob in `options`.
         bend: of each kind, the variance of its profile.
+        clued: the column of each clue.
+        clued_knobs: of each clue, knobs to their columns.
     """
 
     def __init__(self, structure: Structure, profiles: Mapping[int, Floats] | None = None) -> None:
@@ -66,6 +69,15 @@ class Features:
             for knob, kind in enumerate(kinds)
             if kind in self.profiles
         }
+        self.clued = [self._add(1, ("clue", clue.family)) for clue in structure.clues]
+        self.clued_knobs = [
+            {
+                knob: self._add(1, ("clued knob", clue.family))
+                for knob, table in enumerate(clue.tables)
+                if np.count_nonzero(table) > 1
+            }
+            for clue in structure.clues
+        ]
         self.sizes = np.array(structure.sizes)
         self.options = np.concatenate(
             [
@@ -105,6 +117,10 @@ class Features:
             own, shared = self.own_pairs[pair], self.shared_pairs[pair_kind]
             found[own : own + len(both)] = both
             found[shared : shared + len(both)] = alike[pair_kind] ** -0.5 * both
+        for knobs in self.clued_knobs:
+            for column in knobs.values():
+                # As strong, on average, as a column that is one knob's.
+                found[column] = len(kinds) ** 0.5
         return found
 
     @cached_property
@@ -117,6 +133,11 @@ class Features:
             np.array([self.shared_pairs[structure.pair_kind(p)] for p in pairs], np.int64),
             np.array([self.own_pairs[p] for p in pairs], np.int64),
         )
+
+    @cached_property
+    def _figures(self) -> list[Floats]:
+        """Of each clue, knob by knob as `options`."""
+        return [np.concatenate(clue.tables) for clue in self.structure.clues]
 
     def __call__(self, x: Indices) -> Floats:
         """The columns of policies.
@@ -140,7 +161,25 @@ class Features:
         found: Floats = counted.reshape(len(x), self.count) * self.scale
         for knob, column in self.strengths.items():
             found[:, column] = self.profiles[self.structure.kinds[knob]][x[:, knob]]
+        for figures, column, knobs in zip(self._figures, self.clued, self.clued_knobs, strict=True):
+            told = figures[self.starts + x]
+            found[:, column] = told.sum(axis=1)
+            own_columns = list(knobs.values())
+            found[:, own_columns] = told[:, list(knobs)] * self.scale[own_columns]
         return found
+
+    def clue_weights(self, weights: Floats, knob: int) -> Iterator[tuple[Floats, Floats]]:
+        """What clues say of a knob: their tables, and how much each counts.
+
+        Args:
+            weights: of the columns, scaled, shape (..., count).
+        """
+        for clue, column, knobs in zip(
+            self.structure.clues, self.clued, self.clued_knobs, strict=True
+        ):
+            if (table := clue.tables[knob]).any():
+                weight = weights[..., column]
+                yield weight + weights[..., knobs[knob]] if knob in knobs else weight, table
 
     def _size(self, pair: Sequence[int]) -> int:
         return self.structure.sizes[pair[0]] * self.structure.sizes[pair[1]]

@@ -31,7 +31,7 @@ class Variances:
     siblings: float = 2.0
     constant: float = 1.0
     products: float = 0.1
-    whole: float = 0.5
+    whole: float = 0.05
     noise: float = 0.05
 
 
@@ -48,6 +48,12 @@ class Kernel:
         matter = np.add.reduceat(spread[features.options], features.starts) / features.sizes
         for knob, column in features.strengths.items():
             matter[knob] += self.column[column] * features.bend[features.structure.kinds[knob]]
+        for clue, column, knobs in zip(
+            features.structure.clues, features.clued, features.clued_knobs, strict=True
+        ):
+            matter += spread[column] * clue.variances
+            own = list(knobs)
+            matter[own] += spread[list(knobs.values())] * clue.variances[own]
         matter = (matter + 1e-9) / (matter + 1e-9).sum()
         self._root = np.sqrt(np.repeat(matter, features.sizes))
         self._plain = self._root / features.scale[features.options] ** 2

@@ -9,6 +9,7 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from paretune.search.guided.arrays import Flags, Floats, Indices
+from paretune.search.guided.clue import Clues
 from paretune.search.guided.levels import Levels
 from paretune.search.guided.structure import Structure
 
@@ -51,11 +52,14 @@ class Knowledge:
 
     Args:
         space: the search space, knobs in the order of the network.
+        clues: as `GuidedSampler` is given them.
     """
 
-    def __init__(self, space: Mapping[str, BaseDistribution]) -> None:
+    def __init__(self, space: Mapping[str, BaseDistribution], clues: Clues | None = None) -> None:
         self.levels = {name: Levels.of(distribution) for name, distribution in space.items()}
-        self.structure = Structure.of({n: level.values for n, level in self.levels.items()})
+        self.structure = Structure.of(
+            {name: level.values for name, level in self.levels.items()}, clues
+        )
         self._read: set[int] = set()
         self._begin = 0
         self._x: Indices = np.empty((0, len(self.levels)), dtype=np.int64)

@@ -10,6 +10,10 @@ from paretune.search.guided.kernel import Kernel, Variances
 _LEAST_NOISE = 1e-4
 _SURE = 0.02
 
+_BELIEF = 0.1
+"""Trials' worth of belief in what variances begin with. Without it a few trials are explained by
+whatever fits first, and with far too much confidence."""
+
 
 def start(features: Features, siblings: float) -> Variances:
     """Every family of groups has the same share of the variance, to begin with.
@@ -31,11 +35,15 @@ def learn(
 ) -> Variances:
     """Better variances: several rounds of MacKay's fixed point, group by group.
 
+    What is found is the most probable, given trials and a belief in `start`.
+
     Args:
         phi: columns of the trials, shape (trials, columns).
         z, levels: values and noise of the trials, shape (trials,).
     """
     family = np.array(features.family)
+    first = start(features, variances.siblings)
+    level_first = np.bincount(family, first.groups) / np.bincount(family)
     for _ in range(rounds):
         kernel = Kernel(features, variances)
         gram = kernel(phi, phi)
@@ -48,21 +56,26 @@ def learn(
         found = variances.groups**2 * np.bincount(features.group, fit, features.groups)
         known = variances.groups * np.bincount(features.group, freedom, features.groups)
         # A family that explains nothing fades away, and so do its groups.
-        level = (np.bincount(family, found) + 1e-6) / (np.bincount(family, known) + 1e-3)
-        belief = variances.siblings
-        groups = (belief * level[family] + found) / (belief + known)
+        level = (np.bincount(family, found) + _BELIEF * level_first) / (
+            np.bincount(family, known) + _BELIEF
+        )
+        siblings = variances.siblings
+        groups = (siblings * level[family] + found) / (siblings + known)
         products, whole = kernel.others(phi, phi)
 
-        def ratio(part: Floats, alpha: Floats = alpha, inverse: Floats = inverse) -> float:
-            return float((alpha @ part @ alpha + 1e-6) / ((inverse * part).sum() + 1e-6))
+        def better(
+            now: float, begin: float, part: Floats, alpha: Floats = alpha, inverse: Floats = inverse
+        ) -> float:
+            found = now**2 * (alpha @ part @ alpha) + _BELIEF * begin
+            return float(found / (now * (inverse * part).sum() + _BELIEF))
 
-        noisy = (levels @ alpha**2) / (levels @ np.diag(inverse))
+        noise = better(variances.noise, first.noise, np.diag(levels))
         variances = Variances(
             groups=np.clip(groups, 1e-8, 1e2),
-            siblings=belief,
-            products=float(np.clip(variances.products * ratio(products), 1e-6, 1e2)),
-            whole=float(np.clip(variances.whole * ratio(whole), 1e-6, 1e2)),
-            noise=float(np.clip(variances.noise * noisy, _LEAST_NOISE, 1.0)),
+            siblings=siblings,
+            products=min(better(variances.products, first.products, products), 1e2),
+            whole=min(better(variances.whole, first.whole, whole), 1e2),
+            noise=float(np.clip(noise, _LEAST_NOISE, 1.0)),
         )
     return variances
 

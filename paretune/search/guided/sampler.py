@@ -12,6 +12,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 from threadpoolctl import ThreadpoolController
 
+from paretune.search.guided.clue import Clues
 from paretune.search.guided.knowledge import Knowledge
 from paretune.search.guided.proposing import Planner
 
@@ -43,9 +44,13 @@ class GuidedSampler(BaseSampler):
 
     Args:
         seed: of the random numbers; the same study and seed give the same proposals.
+        clues: figures of every value of a parameter that are known before any trial and may tell
+            something of the objectives: `{"work": {"precision/conv1": [1.0, 0.5]}}`. How much they
+            tell is learned. Clues named `FAMILY/DETAIL` learn from others of their family.
     """
 
-    def __init__(self, seed: int | None = None) -> None:
+    def __init__(self, seed: int | None = None, clues: Clues | None = None) -> None:
+        self._clues = clues
         self._rng = np.random.default_rng(seed)
         self._independent = RandomSampler(seed)
         self._space = IntersectionSearchSpace()
@@ -111,7 +116,7 @@ class GuidedSampler(BaseSampler):
         key = (id(study._storage), study._study_id, tuple(space.items()))
         if self._knowledge is None or key != self._key:
             self._key, self._ahead = key, []
-            self._knowledge = Knowledge(space)
+            self._knowledge = Knowledge(space, self._clues)
             structure = self._knowledge.structure
             self._planner = Planner(structure, self._rng)
         return self._knowledge

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations, product
 
+from paretune.search.guided.clue import Clue, Clues
+
 
 @dataclass(frozen=True)
 class Structure:
@@ -14,14 +16,16 @@ class Structure:
         sizes: options of each knob.
         kinds: knobs of equal kind have the same options, and similar effects.
         sites: of each knob, the place in the network that it acts on; ascending, from 0.
+        clues: what is known of the options before any trial.
     """
 
     sizes: tuple[int, ...]
     kinds: tuple[int, ...]
     sites: tuple[int, ...]
+    clues: tuple[Clue, ...] = ()
 
     @staticmethod
-    def of(options: Mapping[str, Sequence[object]]) -> "Structure":
+    def of(options: Mapping[str, Sequence[object]], clues: Clues | None = None) -> "Structure":
         """Read it from the parameters' names, in the order of the network.
 
         A name `KIND/SITE` (`precision/conv1`) tells both; any other is a site of its own, and of
@@ -29,6 +33,10 @@ class Structure:
 
         Args:
             options: of each parameter.
+            clues: as `GuidedSampler` is given them.
+
+        Raises:
+            ValueError: a clue has not one figure for each option.
         """
         kinds: dict[tuple[str, tuple[str, ...]], int] = {}
         places: dict[str, int] = {}
@@ -38,7 +46,11 @@ class Structure:
             key = (kind if slash else "", tuple(map(str, values)))
             kind_of.append(kinds.setdefault(key, len(kinds)))
             site_of.append(places.setdefault(site if slash else name, len(places)))
-        return Structure(tuple(map(len, options.values())), tuple(kind_of), tuple(site_of))
+        sizes = tuple(map(len, options.values()))
+        known = tuple(Clue.of(name, told, options) for name, told in (clues or {}).items())
+        return Structure(
+            sizes, tuple(kind_of), tuple(site_of), tuple(clue for clue in known if clue.tells)
+        )
 
     @cached_property
     def by_site(self) -> tuple[tuple[int, ...], ...]:

@@ -109,6 +109,9 @@ class Surrogate:
             if kind in features.profiles:
                 strength = np.mean([weights[features.strengths[k]] for k in knobs])
                 effects += strength * features.profiles[kind]
+            for knob in knobs:
+                for weight, table in features.clue_weights(weights, knob):
+                    effects += weight * table / len(knobs)
             effects -= effects[0]
             if largest := np.abs(effects).max():
                 found[kind] = effects / largest

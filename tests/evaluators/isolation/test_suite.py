@@ -1,12 +1,5 @@
 """The suite in a process of its own: the same figures, and every fault costs one measurement."""
 
-import hashlib
-import os
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, get_args
 
@@ -20,65 +13,13 @@ from paretune.errors import (
     MachineError,
     OutOfTime,
     TransientError,
-    UserError,
 )
-from paretune.evaluators import Artifact, EvaluationContext, EvaluatorSuite, SplitName
+from paretune.evaluators import EvaluationContext, EvaluatorSuite, SplitName
 from paretune.evaluators.devices.device import DeviceSpec
 from paretune.evaluators.isolation.spool import Spool
 from paretune.evaluators.isolation.suite import IsolatedSuite
-from paretune.evaluators.part import Part
-from paretune.spaces import Policy
-from tests import models
-from tests.evaluators.conftest import artifact, mlp_splits
-from tests.evaluators.isolation.faulty import install
-
-Start = Callable[..., IsolatedSuite]
-SIZE = "size_bytes"
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder, with the evaluator `faulty`."""
-    monkeypatch.chdir(tmp_path)
-    install(tmp_path, monkeypatch)
-    return tmp_path
-
-
-@pytest.fixture
-def context(tmp_path: Path) -> EvaluationContext:
-    reference = artifact(models.mlp(tmp_path / "reference.onnx"))
-    return EvaluationContext(reference, mlp_splits(reference.path, samples=64))
-
-
-@pytest.fixture
-def start(folder: Path, context: EvaluationContext) -> Iterator[Start]:
-    started = []
-
-    def start(
-        *faults: str, wanted: tuple[str, ...] = ("faulty",), options: Any = None, **limits: Any
-    ) -> IsolatedSuite:
-        configured = [
-            {"type": "faulty", "options": {"faults": faults}},
-            {"type": "accuracy", "options": options or {}},
-        ]
-        log = folder / "evaluators.log"
-        suite = IsolatedSuite.create(configured, wanted, context, (), log=log, **limits)
-        started.append(suite)
-        return suite
-
-    yield start
-    for suite in started:
-        suite.close()
-
-
-def candidate(folder: Path, number: int) -> Artifact:
-    path = models.mlp(folder / f"candidate-{number}.onnx", seed=number + 1)
-    return Artifact(path, Policy.of({}), hashlib.sha256(path.read_bytes()).hexdigest())
-
-
-def process_id(suite: IsolatedSuite) -> int:
-    assert suite._worker is not None
-    return suite._worker.process_id
+from tests.evaluators.conftest import artifact
+from tests.evaluators.isolation.conftest import SIZE, Start, candidate, process_id
 
 
 def test_the_same_figures_as_in_this_process(folder: Path, context: EvaluationContext) -> None:
@@ -232,82 +173,6 @@ def test_what_a_dead_process_left_in_the_temporary_folder_is_removed(
     assert list(temporary.iterdir()) == []
 
 
-def test_functions_that_cannot_be_imported(folder: Path, start: Start) -> None:
-    factor = 0.25
-
-    def scaled(outputs: Any, targets: Any) -> Any:
-        return np.full(len(targets), factor)
-
-    functions = {
-        "closure": {"function": scaled, "direction": "maximize"},
-        "lambda": {"function": lambda o, t: np.ones(len(t)), "direction": "minimize"},
-    }
-    suite = start(wanted=("closure", "lambda"), options={"functions": functions})
-    measured, _ = suite.measure(candidate(folder, 0), "search")
-    assert (measured["closure"].value, measured["lambda"].value) == (0.25, 1.0)
-
-
-def test_what_cannot_be_handed_over(start: Start) -> None:
-    import threading
-
-    lock = threading.Lock()
-
-    def locked(outputs: Any, targets: Any) -> Any:
-        with lock:
-            return np.ones(len(targets))
-
-    options = {"functions": {"own": {"function": locked, "direction": "maximize"}}}
-    with pytest.raises(UserError, match="options cannot be handed to .*: cannot pickle '_thread"):
-        start(wanted=("own",), options=options)
-
-
-@pytest.mark.parametrize(
-    ("last", "message"),
-    [
-        ("raise", r"cannot be started: ZeroDivisionError: .* the traceback is in '.*\.log'"),
-        ("segfault", "cannot be started: the evaluating process was killed by SIGSEGV"),
-        ("infeasible", "^a rule says no$"),
-    ],
-)
-def test_evaluators_that_do_not_start(start: Start, last: str, message: str) -> None:
-    with pytest.raises((UserError, Infeasible), match=message):
-        start("create", last)
-
-
-def test_too_little_memory_to_start(start: Start) -> None:
-    with pytest.raises(UserError, match="the evaluators cannot be started"):
-        start(memory=1 << 20)
-
-
-def test_mistakes_are_the_users_also_from_there(start: Start, context: EvaluationContext) -> None:
-    with pytest.raises(UserError, match="'accuracy': the model has no output 'y'"):
-        start(wanted=("accuracy",), options={"output": "y"})
-    with pytest.raises(UserError, match="unknown metric 'latency'"):
-        start(wanted=("latency",))
-
-
-def test_evaluators_that_do_not_start_again_blame_no_candidate(folder: Path, start: Start) -> None:
-    suite = start("segfault")
-    suite.measure(candidate(folder, 0), "search")
-    with pytest.raises(CandidateError, match="SIGSEGV"):
-        suite.measure(candidate(folder, 1), "search")
-    module = folder / "faulty_evaluator.py"
-    code = module.read_text()
-    module.write_text("1 / 0")
-    with pytest.raises(TransientError, match="do not start again: .* does not import"):
-        suite.measure(candidate(folder, 2), "search")
-    module.write_text(code)
-    suite.measure(candidate(folder, 2), "search")
-
-
-def test_closing_closes_the_evaluators(folder: Path, start: Start) -> None:
-    suite = start()
-    suite.measure(candidate(folder, 0), "search")
-    assert not (folder / "closed").exists()
-    suite.close()
-    assert (folder / "closed").exists()
-
-
 def test_candidates_that_the_runtime_refuses_or_dies_of(folder: Path, start: Start) -> None:
     suite = start(wanted=("accuracy",))
     suite.measure(candidate(folder, 0), "search")
@@ -347,96 +212,3 @@ def test_a_device_may_take_longer(folder: Path, context: EvaluationContext) -> N
         measured, seconds = suite.measure(candidate(folder, 0), "search")
     assert measured["far"].value == 1.0
     assert seconds["far"] > 0.5
-
-
-def test_an_interrupt_ends_the_process(folder: Path, start: Start) -> None:
-    suite = start("sleep", seconds=60.0)
-    suite.measure(candidate(folder, 0), "search")
-    child = process_id(suite)
-    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
-    signal.setitimer(signal.ITIMER_REAL, 0.2)
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            suite.measure(candidate(folder, 1), "search")
-    finally:
-        signal.signal(signal.SIGALRM, before)
-    assert not is_running(child)
-
-
-ORPHAN = """
-import sys
-from pathlib import Path
-from paretune.evaluators import EvaluationContext, Splits
-from paretune.evaluators.isolation.suite import IsolatedSuite
-from paretune.evaluators.part import Part
-from tests.evaluators.isolation.test_suite import candidate, process_id
-
-folder = Path(sys.argv[1])
-context = EvaluationContext(candidate(folder, 0), Splits((), (), ()))
-configured = [{"type": "faulty", "options": {"faults": ["stuck"]}}]
-suite = IsolatedSuite.create(configured, ["faulty"], context, (), log=folder / "log")
-suite.measure(candidate(folder, 0), "search")
-print(process_id(suite), flush=True)
-suite.measure(candidate(folder, 1), "search")
-"""
-
-
-def test_a_killed_owner_leaves_no_process(folder: Path) -> None:
-    places = os.pathsep.join([str(folder), str(Path(__file__).parents[3])])
-    owner = subprocess.Popen(
-        [sys.executable, "-c", ORPHAN, str(folder)],
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": places},
-    )
-    assert owner.stdout is not None
-    child = int(owner.stdout.readline())
-    notes = folder / "faults.json"
-    wait_until(lambda: "stuck" in notes.read_text())
-    owner.kill()
-    owner.communicate()
-    # Long before the time limit, which is an hour.
-    wait_until(lambda: not is_running(child))
-
-
-def is_running(child: int) -> bool:
-    try:
-        return Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-def test_parts_go_on_after_the_process_was_killed(start: Start, folder: Path) -> None:
-    suite = start(wanted=("accuracy", "faulty"))
-    raced = {"accuracy"}
-
-    def teach() -> None:
-        for number in range(1, 5):
-            suite.measure(candidate(folder, number), "search", raced)
-
-    teach()
-    other = candidate(folder, 0)
-    first, seconds = suite.measure(other, "search", raced, Part(1 / 8))
-    assert first["accuracy"].samples["count"] == 8
-    assert seconds.keys() == {"accuracy"}
-    os.kill(process_id(suite), signal.SIGKILL)
-    with pytest.raises(TransientError, match="killed by SIGKILL"):
-        suite.measure(other, "search", raced, Part(1 / 4))
-    # The new process has no experience of its own. The other evaluator knows of no parts.
-    both, _ = suite.measure(other, "search", None, Part(1 / 4))
-    assert both["accuracy"].samples == {"count": 64, "of": 64}
-    assert both["faulty"].value == 1.0
-    teach()
-    later, _ = suite.measure(other, "search", raced, Part(1 / 4))
-    assert later["accuracy"].samples["count"] == 16
-    last, _ = suite.measure(other, "search", raced, Part(1.0))
-    whole, _ = suite.measure(other, "search")
-    assert last["accuracy"].value == whole["accuracy"].value == both["accuracy"].value
-    assert not last["accuracy"].partial

@@ -11,7 +11,7 @@ from paretune.errors import UserError
 from paretune.search.cli.overrides import overridden
 from paretune.search.cluster.address import ClusterSpec
 from paretune.search.config import Config
-from tests.search.test_cli import paretune, refused
+from tests.search.command import paretune, refused
 from tests.search.tiny import config, project, write
 
 __all__ = ["project"]
