@@ -67,7 +67,7 @@ class TableReplay:
 
     def __init__(self, table: Table, observed: int) -> None:
         self.knobs = table.knobs
-        self.clues: Clues = table.about.get("clues", {})
+        self.clues: Clues = table.about["clues"]
         metrics = table.objectives
         self.directions: tuple[Direction, ...] = tuple(
             "maximize" if metric == "accuracy" else "minimize" for metric in metrics
