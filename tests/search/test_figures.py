@@ -2,6 +2,7 @@
 
 import json
 import re
+import warnings
 from dataclasses import replace
 from io import BytesIO
 from itertools import pairwise
@@ -20,7 +21,7 @@ from paretune.search.figures import draw_front, draw_policies, front_html, palet
 from paretune.search.figures.scene import TIED, outside, scene, staircase, window
 from paretune.search.front import front
 from paretune.search.trial import Trial, TrialStatus
-from paretune.spaces import Precision
+from paretune.spaces import Policy, Precision
 from tests.search.synthetic import ACCURACY, LATENCY, SIZE, make_info, make_trials
 
 TRIALS = make_trials(40)
@@ -196,6 +197,22 @@ def test_sixty_layers_stay_readable() -> None:
     assert cell >= 20
     boxes = [label.get_window_extent() for label in axes.get_xticklabels()]
     assert all(a.x1 <= b.x0 for a, b in pairwise(boxes))
+
+
+def test_long_names_leave_room_for_the_cells() -> None:
+    [only] = make_trials(1, layers=3)
+    policy = Policy.of(
+        {
+            f"encoder.layer.{i}.attention.output.dense/MatMul": c
+            for i, (_, c) in enumerate(only.policy)
+        }
+    )
+    figure = draw_policies(TWO, [replace(only, policy=policy)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        pixels(figure)
+    [axes] = figure.axes
+    assert axes.get_window_extent().height >= 20
 
 
 def test_policies_picture_without_members() -> None:

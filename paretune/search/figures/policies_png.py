@@ -49,9 +49,11 @@ def draw_policies(info: StudyInfo, trials: Sequence[Trial]) -> Figure:
     with mpl.rc_context(palette.MATPLOTLIB):
         cell = min(0.46, max(0.235, 17.0 / max(len(layers), 1)))
         row = 0.27
+        # Their names stand upright below the cells.
+        name = 0.056 * max(map(len, layers), default=0)
         figure = Figure(
             figsize=(max(6.5, 1.8 + cell * len(layers) + 0.72 * len(info.objectives)),
-                     2.3 + row * max(len(members), 2)),
+                     1.6 + name + row * max(len(members), 2)),
             dpi=150,
             layout="constrained",
             facecolor="white",
