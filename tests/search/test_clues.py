@@ -3,12 +3,18 @@
 from pathlib import Path
 
 import pytest
+from optuna.samplers import BaseSampler
 
-from paretune.search.clues import find_clues
+from paretune.search.api import run_search
+from paretune.search.clues import Clues, find_clues
+from paretune.search.config import load_config
 from paretune.search.preparing import compress_choices
 from paretune.search.samplers import make_sampler
 from paretune.spaces import Channel, Choice, Precision, Unstructured, build_space
 from tests.search.backends.onnx.zoo import prepare
+from tests.search.tiny import project, write
+
+__all__ = ["project"]
 
 
 def test_clues_of_a_real_model(tmp_path: Path) -> None:
@@ -63,6 +69,22 @@ def test_a_choice_that_a_layer_cannot_have_counts_as_its_worst(tmp_path: Path) -
     }
     told = find_clues(space, errors)["error/mean_square"][f"precision/{name}"]
     assert sorted(told) == [0, 0.25, 0.25]
+
+
+def test_a_search_gives_its_sampler_the_clues(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Clues] = []
+
+    def make(name: str, seed: int, clues: Clues) -> BaseSampler:
+        told.append(clues)
+        return make_sampler(name, seed, clues)
+
+    monkeypatch.setattr("paretune.search.api.make_sampler", make)
+    study = run_search(load_config(write(project, search={"trials": 3, "seed": 0})))
+    with study.workbench() as bench:
+        errors = compress_choices(bench.prepared, bench.space)
+        assert told == [find_clues(bench.space, errors)]
 
 
 @pytest.mark.parametrize("name", ["guided", "nsga2", "random"])
