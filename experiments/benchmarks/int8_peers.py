@@ -5,6 +5,7 @@ experiment on the split; the latency of each is its ratio to fp32, measured by t
 Needs the extra `benchmarks`.
 
 Run: python -m experiments.benchmarks.int8_peers [EXPERIMENT ...]
+     python -m experiments.benchmarks.int8_peers ppocr_lines --data experiments.ppocr_lines:many
 """
 
 import argparse
@@ -40,12 +41,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("experiments", nargs="*", default=EXPERIMENTS, metavar="EXPERIMENT")
     parser.add_argument("--split", choices=("search", "test"), default="test")
+    parser.add_argument("--data", help="module:function, instead of the experiment's own data")
     given = parser.parse_args()
+    changes = {"data": given.data} if given.data else {}
     logging.disable(logging.WARNING)
     table: dict[str, dict[str, dict[str, float]]] = {}
     for name in given.experiments:
         with tempfile.TemporaryDirectory() as folder:
-            table[name] = _compare(Laboratory.of(name, Path(folder)), given.split)
+            table[name] = _compare(Laboratory.of(name, Path(folder), **changes), given.split)
     print(json.dumps(table))
 
 

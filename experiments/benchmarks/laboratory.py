@@ -31,9 +31,9 @@ class Laboratory:
     folder: Path
 
     @staticmethod
-    def of(name: str, folder: Path) -> "Laboratory":
-        """An experiment by name."""
-        config = config_of(name, folder)
+    def of(name: str, folder: Path, **changes: object) -> "Laboratory":
+        """An experiment by name, with changes of its config."""
+        config = config_of(name, folder, **changes)
         return Laboratory(config, load_data(config), folder)
 
     @property
