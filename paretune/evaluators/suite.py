@@ -116,6 +116,15 @@ class EvaluatorSuite:
         return _metrics(_declare(configured, devices))
 
     @staticmethod
+    def on_devices(configured: Configured, devices: Sequence[DeviceSpec] = HOST) -> frozenset[str]:
+        """The evaluators that measure devices: a split with more samples takes them no longer.
+
+        Raises:
+            UserError: as `declare`.
+        """
+        return frozenset(one.name for one in _declare(configured, devices) if one.device)
+
+    @staticmethod
     def create(
         configured: Configured,
         wanted: Sequence[str],

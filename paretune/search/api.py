@@ -129,7 +129,7 @@ def run_search(
             seed=search.seed,
             racing=search.racing,
             crew=crew,
-            test_share=bench.test_share,
+            test_seconds=bench.test_seconds,
         )
         bench.suite.overdue = driver.overdue
         for lane in lanes:

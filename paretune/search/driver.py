@@ -2,7 +2,7 @@
 
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,7 +22,7 @@ from paretune.search.proposer import Proposal, Proposer
 from paretune.search.racing import may_race
 from paretune.search.seeds import seed_policies
 from paretune.search.store import StudyStore
-from paretune.search.tally import Tally
+from paretune.search.tally import Tally, duration
 from paretune.search.trial import Trial
 from paretune.search.unseen import unseen_policy
 from paretune.spaces import Policy
@@ -66,7 +66,7 @@ class Driver:
         seed: int = 0,
         racing: bool = True,
         crew: Crew | None = None,
-        test_share: float = 1.0,
+        test_seconds: Callable[[Trial], float] = duration,
     ) -> None:
         """
         Args:
@@ -75,7 +75,7 @@ class Driver:
             seed: of the random policies that help a sampler out.
             racing: whether trials may end early, see `paretune.search.racing`.
             crew: attempts the policies; by default one after the other, on the bench.
-            test_share: size of the test split in relation to the search split's.
+            test_seconds: how long measuring a trial on the test split may take.
         """
         self._bench = ComparingBench(bench, store.trials())
         self._racing = racing and may_race(bench.info)
@@ -83,7 +83,7 @@ class Driver:
         self._listeners = listeners
         earlier = store.searched_trials()
         self._rng = np.random.default_rng([seed, len(earlier)])
-        self._tally = Tally(bench.info, bench.space.size, budget, earlier, test_share)
+        self._tally = Tally(bench.info, bench.space.size, budget, earlier, test_seconds)
         self._proposer = Proposer(bench.space, bench.info, sampler)
         self._proposer.resume(earlier, store.sampler_attrs())
         self._running: dict[Policy, list[Proposal]] = {}

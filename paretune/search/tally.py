@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from paretune.evaluators import SplitName
 from paretune.search.archive import Archive
@@ -17,6 +17,11 @@ WINDOW = 50
 
 GRACE_S = 30.0
 """By so much a measurement may exceed its time, before it is given up."""
+
+
+def duration(trial: Trial) -> float:
+    """Seconds that a trial took."""
+    return trial.duration
 
 
 class Tally:
@@ -34,10 +39,10 @@ class Tally:
         space_size: int,
         budget: Budget,
         earlier: Sequence[Trial],
-        test_share: float = 1.0,
+        test_seconds: Callable[[Trial], float] = duration,
     ) -> None:
         """Args:
-        test_share: size of the test split in relation to the search split's.
+        test_seconds: how long measuring a trial on the test split may take.
         """
         self.known: dict[Policy, Trial] = {}
         self.archive = Archive(info.objectives)
@@ -47,7 +52,8 @@ class Tally:
         self._count = dict.fromkeys(TrialStatus, 0)
         self._costs: deque[float] = deque(maxlen=WINDOW)
         self._test_costs: deque[float] = deque(maxlen=WINDOW)
-        self._test_share = test_share
+        self._test_guesses: deque[float] = deque(maxlen=WINDOW)
+        self._test_seconds = test_seconds
         # Attempts may overlap; studies of earlier versions did one at a time, and noted no more.
         noted = max((trial.spent for trial in earlier), default=0.0)
         self._spent_before = noted or sum(trial.duration for trial in earlier)
@@ -77,8 +83,9 @@ class Tally:
     def reserve(self) -> float:
         """Seconds that follow the search: each front member is measured again, once more on
         average where the order is undecided, and tested; so is a landmark, but for the third."""
-        members = len(self.archive.members)
-        return _mean(self._costs) * (2 * members + 1) + _mean(self._tests) * (members + 1)
+        members = self.archive.members
+        again = sum(2 * member.duration + self._test_seconds(member) for member in members)
+        return again + _mean(self._costs) + _mean(self._tests)
 
     def fits(self, search: int = 0, test: int = 0) -> bool:
         """Whether so many measurements on the splits end before all the time is gone."""
@@ -139,8 +146,7 @@ class Tally:
     @property
     def _tests(self) -> Sequence[float]:
         """Seconds that measuring on the test split takes; before it was done, at most about."""
-        share = max(1.0, self._test_share)
-        return self._test_costs or [share * cost for cost in self._costs]
+        return self._test_costs or self._test_guesses
 
     def _take(self, trial: Trial) -> None:
         self.known[trial.policy] = trial
@@ -149,6 +155,7 @@ class Tally:
         # What is confirmed and tested is measured in full.
         if trial.status is TrialStatus.COMPLETE and not trial.partial:
             self._costs.append(trial.duration)
+            self._test_guesses.append(self._test_seconds(trial))
 
 
 def _mean(costs: Sequence[float]) -> float:

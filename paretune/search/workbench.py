@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from contextlib import ExitStack
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -121,13 +122,20 @@ class Workbench:
         """Evaluators of these metrics in one more process; the caller closes them."""
         return _suite(self.config, self.prepared, self.splits, filter(only, self.info.metrics))
 
-    @property
-    def test_share(self) -> float:
-        """Size of the test split in relation to the search split's."""
+    def test_seconds(self, trial: Trial) -> float:
+        """How long measuring a trial on the test split may take, by what it took on `search`."""
         search, test = (
             sum(batch.size for batch in split) for split in (self.splits.search, self.splits.test)
         )
-        return test / search
+        others = {*self._on_devices, "apply", "total"}
+        answers = sum(taken for name, taken in trial.seconds.items() if name not in others)
+        return trial.duration + answers * max(0.0, test / search - 1)
+
+    @cached_property
+    def _on_devices(self) -> Set[str]:
+        return EvaluatorSuite.on_devices(
+            self.config.configured_evaluators, self.config.device_specs
+        )
 
     def apply(self, policy: Policy, path: Path) -> Artifact:
         """Write the artifact of a canonical `policy` to `path`.

@@ -137,7 +137,11 @@ class Night(FakeBench):
         with store:
             sampler = make_sampler("random", len(store.trials()))
             budget = Budget(None, seconds)
-            driver = Driver(self, store, sampler, budget, test_share=test_share)
+
+            def longer(trial: Trial) -> float:
+                return trial.duration * max(1, test_share)
+
+            driver = Driver(self, store, sampler, budget, test_seconds=longer)
             self.overdue = driver.overdue
             return driver.run(reference)
 
