@@ -1,6 +1,7 @@
 """The words: sentences, the tables of the terminal, JSON, and the page."""
 
 import json
+import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
@@ -108,7 +109,8 @@ def test_large_networks_are_cut_to_the_largest_effects() -> None:
         trials.append(trial(number, picked, figures))
     out = printed(explain(info(), trials))
     assert "The 40 largest of 50; --json and --html give all." in out
-    assert "layer7 in int8: accuracy -0.30" in out
+    [told] = re.findall(r"layer7 in int8: accuracy (\S+) ±", out)
+    assert float(told) == pytest.approx(-0.3, abs=0.002)
 
 
 def test_what_cannot_be_told_is_said() -> None:
