@@ -54,7 +54,7 @@ def busy(
     sampler: str,
     workers: int = 64,
     seconds: float = 2.0,
-    trials: int = 4000,
+    trials: int = 1500,
     warn: Callable[[str], None] = print,
 ) -> float:
     """The share of the workers' time that went into trials, from when all have begun.
