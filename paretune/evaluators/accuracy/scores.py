@@ -96,7 +96,8 @@ def log_probabilities(scores: Array, *, probabilities: bool) -> Array:
     else:
         shifted = wide - wide.max(axis=-1, keepdims=True)
         result = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-    rounded: Array = result.astype(np.float32)
+    # The range of scores may be twice that of float32.
+    rounded: Array = np.maximum(result, np.finfo(np.float32).min).astype(np.float32)
     return rounded
 
 
