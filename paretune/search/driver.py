@@ -84,6 +84,7 @@ class Driver:
         earlier = store.searched_trials()
         self._rng = np.random.default_rng([seed, len(earlier)])
         self._tally = Tally(bench.info, bench.space.size, budget, earlier, test_seconds)
+        self._tally.settle(store.trials())
         self._proposer = Proposer(bench.space, bench.info, sampler)
         self._proposer.resume(earlier, store.sampler_attrs())
         self._running: dict[Policy, list[Proposal]] = {}
@@ -94,7 +95,7 @@ class Driver:
         self._crew = crew or Solo(self._bench, self._path)
 
     def run(self, reference: Trial | None = None, interrupt: Interrupt | None = None) -> Outcome:
-        """Search, confirm the front, test it.
+        """Search, confirm the front, test it; and again, while there is time left for a trial.
 
         Args:
             reference: the fp32 model's trial, measured but not recorded yet.
@@ -108,11 +109,16 @@ class Driver:
         self._scratch.mkdir(exist_ok=True)
         for listener in self._listeners:
             listener.on_start(self._store)
-        self._enter(Phase.SEARCH)
         try:
             reason = self._search(reference, interrupt)
-            self._searching = False
-            confirm(self._bench, self._store, self._path, self._tally, self._report)
+            self._confirm()
+            # Nobody knows before how long the end takes, so some time is left over.
+            while not self._running and not self._over(interrupt):
+                trials = len(self._tally.known)
+                reason = self._search(None, interrupt)
+                if len(self._tally.known) == trials:
+                    break
+                self._confirm()
         finally:
             shutil.rmtree(self._scratch, ignore_errors=True)
         for listener in self._listeners:
@@ -123,7 +129,14 @@ class Driver:
         """Whether what is under way has to be given up, so that the time budget holds."""
         return self._tally.overdue(searching=self._searching)
 
+    def _confirm(self) -> None:
+        self._searching = False
+        confirm(self._bench, self._store, self._path, self._tally, self._report)
+        self._tally.settle(self._store.trials())
+        self._searching = True
+
     def _search(self, reference: Trial | None, interrupt: Interrupt) -> str:
+        self._enter(Phase.SEARCH)
         seeds = seed_policies(self._bench.space)
         self._seeds = {policy for policy in seeds if policy not in self._tally.known}
         if reference is not None:

@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 
 from paretune.evaluators import SplitName
 from paretune.search.archive import Archive
@@ -61,6 +61,8 @@ class Tally:
             if not trial.transient:
                 self._take(trial)
         self.archive.extend(earlier)
+        self._confirmed: Set[int] = frozenset()
+        self._tested: Set[int] = frozenset()
         self._begin = time.monotonic()
         self._ends: deque[float] = deque([self._begin], maxlen=WINDOW + 1)
 
@@ -69,6 +71,12 @@ class Tally:
         self._take(trial)
         self.archive.extend([trial])
         self._ends.append(time.monotonic())
+
+    def settle(self, trials: Sequence[Trial]) -> None:
+        """Learn which trials are confirmed and tested already; a search goes on from here."""
+        self._confirmed = {trial.number for trial in trials if trial.confirmed}
+        self._tested = {trial.number for trial in trials if trial.test}
+        self._ends = deque([time.monotonic()], maxlen=WINDOW + 1)
 
     def charge(self, seconds: float) -> None:
         """Count time that went into this run before there was a tally."""
@@ -82,9 +90,11 @@ class Tally:
     @property
     def reserve(self) -> float:
         """Seconds that follow the search: each front member is measured again, once more on
-        average where the order is undecided, and tested; so is a landmark, but for the third."""
+        average where the order is undecided, and tested, unless it was; so is a landmark, but for
+        the third."""
         members = self.archive.members
-        again = sum(2 * member.duration + self._test_seconds(member) for member in members)
+        again = sum(2 * one.duration for one in members if one.number not in self._confirmed)
+        again += sum(self._test_seconds(one) for one in members if one.number not in self._tested)
         return again + _mean(self._costs) + _mean(self._tests)
 
     def fits(self, search: int = 0, test: int = 0) -> bool:

@@ -174,11 +174,35 @@ def test_the_time_budget_holds_and_is_used(
     trials = trials_of(tmp_path)
     assert night.now <= 8 * HOUR + 60
     if reason == TIME_IS_UP:
-        assert night.now >= 6 * HOUR
+        assert night.now >= 7.5 * HOUR
     else:
         assert len(trials) == night.space.size
     assert all(trial.confirmed for trial in final_members(night.info, trials))
     assert unfinished(trials) == ""
+
+
+def test_what_confirming_leaves_of_the_time_goes_into_more_trials(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The test split seemed to take half an hour a member.
+    night = Night(lambda *_: 60.0, monkeypatch)
+    night.search(tmp_path, 4 * HOUR, test_share=30)
+    trials = trials_of(tmp_path)
+    assert 3.9 * HOUR <= night.now <= 4 * HOUR + 60
+    assert len(trials) > 100
+    assert unfinished(trials) == ""
+    # No member is measured twice.
+    assert len(set(night.measured)) == len(night.measured) - sum(bool(t.confirmed) for t in trials)
+
+
+def test_a_study_that_goes_on_keeps_no_time_for_what_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    night = Night(lambda *_: 60.0, monkeypatch)
+    night.search(tmp_path, 2 * HOUR)
+    before = trials_of(tmp_path)
+    night.search(tmp_path, max(trial.spent for trial in before) + 600)
+    assert len(trials_of(tmp_path)) >= len(before) + 3
 
 
 def test_a_test_split_that_is_slower_than_anybody_knew(
