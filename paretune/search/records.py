@@ -23,6 +23,9 @@ _METRICS = TypeAdapter(tuple[Metric, ...])
 _MAPPING = TypeAdapter(dict[str, Any])
 _TEXTS = TypeAdapter(dict[str, str])
 
+_END_OF_TIME = 9e9
+"""In 2255: tables count nanoseconds in 64 bits."""
+
 _STATES = {
     TrialStatus.COMPLETE: TrialState.COMPLETE,
     TrialStatus.INFEASIBLE: TrialState.PRUNED,
@@ -128,8 +131,11 @@ def trial_from_optuna(stored: StoredTrial, info: StudyInfo) -> Trial:
     )
     if not isinstance(trial.reason, str) or not isinstance(trial.artifact_sha256, str):
         raise TypeError(f"trial {trial.number}: its reason and its hash must be text")
-    # Numbers, or this fails.
-    math.fsum((trial.finished_at, trial.spent, *trial.seconds.values()))
+    if not 0 <= trial.finished_at < _END_OF_TIME:
+        raise ValueError(f"trial {trial.number}: no time is {trial.finished_at}")
+    for seconds in (trial.spent, *trial.seconds.values()):
+        if not 0 <= seconds < math.inf:
+            raise ValueError(f"trial {trial.number}: {seconds} s is no duration")
     require_measured(trial, info)
     return trial
 

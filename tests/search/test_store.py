@@ -2,11 +2,13 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import textwrap
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -271,6 +273,24 @@ def test_a_journal_that_cannot_be_read(tmp_path: Path, content: bytes, writable:
     with pytest.raises(UserError, match="cannot read the study in"):
         StudyStore.open(tmp_path, writable=writable)
     assert (tmp_path / JOURNAL).read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *product(("finished_at", "spent", "apply"), ("-Infinity", "NaN", "-1", '"soon"')),
+        ("finished_at", "1e308"),
+    ],
+)
+def test_times_that_are_none(tmp_path: Path, name: str, value: str) -> None:
+    with StudyStore.create(tmp_path, make_info()) as store:
+        store.record(complete())
+    journal = tmp_path / JOURNAL
+    text, count = re.subn(rf'("{name}": ?)[\d.e]+', rf"\g<1>{value}", journal.read_text())
+    assert count == 1
+    journal.write_text(text)
+    with pytest.raises(UserError, match="cannot read the study in"):
+        StudyStore.open(tmp_path).trials()
 
 
 def test_a_study_of_another_version(tmp_path: Path) -> None:
