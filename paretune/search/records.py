@@ -131,13 +131,16 @@ def trial_from_optuna(stored: StoredTrial, info: StudyInfo) -> Trial:
     )
     if not isinstance(trial.reason, str) or not isinstance(trial.artifact_sha256, str):
         raise TypeError(f"trial {trial.number}: its reason and its hash must be text")
-    if not 0 <= trial.finished_at < _END_OF_TIME:
-        raise ValueError(f"trial {trial.number}: no time is {trial.finished_at}")
+    _require_seconds(trial.finished_at, _END_OF_TIME)
     for seconds in (trial.spent, *trial.seconds.values()):
-        if not 0 <= seconds < math.inf:
-            raise ValueError(f"trial {trial.number}: {seconds} s is no duration")
+        _require_seconds(seconds, math.inf)
     require_measured(trial, info)
     return trial
+
+
+def _require_seconds(value: object, end: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < end:
+        raise ValueError(f"{value!r} is no time in seconds")
 
 
 def require_measured(trial: Trial, info: StudyInfo) -> None:

@@ -278,7 +278,7 @@ def test_a_journal_that_cannot_be_read(tmp_path: Path, content: bytes, writable:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        *product(("finished_at", "spent", "apply"), ("-Infinity", "NaN", "-1", '"soon"')),
+        *product(("finished_at", "spent", "apply"), ("-Infinity", "NaN", "-1", "true", '"1"')),
         ("finished_at", "1e308"),
     ],
 )
