@@ -79,9 +79,17 @@ class Kernel:
         found: Floats = linear + v.constant + v.products * products + v.whole
         return found
 
-    def __call__(self, a: Floats, b: Floats) -> Floats:
+    def linear(self, a: Floats, b: Floats) -> Floats:
+        """The part that is linear in the columns."""
+        found: Floats = (a[:, self.active] * self.column[self.active]) @ b[:, self.active].T
+        return found
+
+    def rest(self, a: Floats, b: Floats) -> Floats:
+        """All other parts."""
         products, whole = self.others(a, b)
-        v, column = self.variances, self.column[self.active]
-        linear: Floats = (a[:, self.active] * column) @ b[:, self.active].T
-        total: Floats = linear + v.constant + v.products * products + v.whole * whole
+        v = self.variances
+        total: Floats = v.constant + v.products * products + v.whole * whole
         return total
+
+    def __call__(self, a: Floats, b: Floats) -> Floats:
+        return self.linear(a, b) + self.rest(a, b)

@@ -48,16 +48,22 @@ class Surrogate:
         kernel: the prior.
     """
 
-    def __init__(self, kernel: Kernel, warp: Warp, x: Indices, y: Floats, relative: bool) -> None:
+    def __init__(self, kernel: Kernel, warp: Warp, phi: Floats, y: Floats, relative: bool) -> None:
+        """Args:
+        phi: columns of the trials, shape (trials, columns).
+        y: shape (trials,).
+        relative: whether the noise grows with the values.
+        """
         self.kernel = kernel
         self.warp = warp
         self.relative = relative
-        self._phi = kernel.features(x)
+        self._phi = phi
         self._y, self._z = y, warp(y)
-        self._levels = noise_levels(self._z, relative)
-        gram = kernel(self._phi, self._phi)
-        gram[np.diag_indices_from(gram)] += kernel.variances.noise * self._levels
-        self._factor: Floats = cholesky(gram, lower=True)
+        # All but what the columns explain.
+        self._rest = kernel.rest(phi, phi)
+        levels = noise_levels(self._z, relative)
+        self._rest[np.diag_indices_from(self._rest)] += kernel.variances.noise * levels
+        self._factor: Floats = cholesky(kernel.linear(phi, phi) + self._rest, lower=True)
         self._alpha: Floats = cho_solve((self._factor, True), self._z)
 
     @staticmethod
@@ -77,11 +83,10 @@ class Surrogate:
         features = before.kernel.features
         if before._keeps_its_profiles:
             features = Features(structure, before.profiles())
-        some, variances = _some(len(x), LEARN), before.kernel.variances
-        learned = _fitted(features, variances, warp, x[some], y[some], before.relative, 2)
-        if len(some) == len(x):
-            return learned
-        return Surrogate(learned.kernel, warp, x, y, before.relative)
+        phi, some, relative = features(x), _some(len(x), LEARN), before.relative
+        variances = before.kernel.variances
+        learned = _learned(features, variances, warp, phi[some], y[some], relative, 2)
+        return Surrogate(Kernel(features, learned), warp, phi, y, relative)
 
     def foresight(self) -> float:
         """How well each trial is told by all others: the sum of log densities, up to a constant.
@@ -164,14 +169,10 @@ class Surrogate:
         Returns:
             shape (1 + count, columns).
         """
-        v, features = self.kernel.variances, self.kernel.features
         column = self.kernel.column
         mean = column * (self._phi.T @ self._alpha)
-        prior = rng.standard_normal((count, features.count)) * np.sqrt(column)
-        products, whole = self.kernel.others(self._phi, self._phi)
-        rest = v.constant + v.products * products + v.whole * whole
-        rest[np.diag_indices_from(rest)] += v.noise * self._levels
-        root = cholesky(rest, lower=True)
+        prior = rng.standard_normal((count, len(column))) * np.sqrt(column)
+        root = cholesky(self._rest, lower=True)
         told = prior @ self._phi.T + rng.standard_normal((count, len(root))) @ root.T
         left = cho_solve((self._factor, True), (self._z - told).T)
         draws = prior + column * (self._phi.T @ left).T
@@ -182,10 +183,11 @@ def _chosen(structure: Structure, x: Indices, y: Floats) -> Surrogate:
     """The warp and the priors that predict the trials best: a glance at all, a look at a few."""
     few = _some(len(x), GLANCE)
     plain = Features(structure)
+    phi = plain(x[few])
     glanced: list[tuple[float, Surrogate]] = []
     for (shape, relative), siblings in product(TRIED, SIBLINGS):
         begin, warp = start(plain, siblings), Warp.of(y, shape)
-        found = _fitted(plain, begin, warp, x[few], y[few], relative, 4)
+        found = _fitted(plain, begin, warp, phi, y[few], relative, 4)
         glanced.append((found.foresight(), found))
     glanced.sort(key=lambda one: -one[0])
     few = _some(len(x), CHOOSE)
@@ -193,7 +195,7 @@ def _chosen(structure: Structure, x: Indices, y: Floats) -> Surrogate:
     for _, first in glanced[:FINALISTS]:
         features = Features(structure, first.profiles())
         begin = start(features, first.kernel.variances.siblings)
-        found = _fitted(features, begin, first.warp, x[few], y[few], first.relative, 6)
+        found = _fitted(features, begin, first.warp, features(x[few]), y[few], first.relative, 6)
         looked.append((found.foresight(), found))
     return max(looked, key=lambda one: one[0])[1]
 
@@ -207,11 +209,23 @@ def _fitted(
     features: Features,
     variances: Variances,
     warp: Warp,
-    x: Indices,
+    phi: Floats,
     y: Floats,
     relative: bool,
     rounds: int,
 ) -> Surrogate:
+    learned = _learned(features, variances, warp, phi, y, relative, rounds)
+    return Surrogate(Kernel(features, learned), warp, phi, y, relative)
+
+
+def _learned(
+    features: Features,
+    variances: Variances,
+    warp: Warp,
+    phi: Floats,
+    y: Floats,
+    relative: bool,
+    rounds: int,
+) -> Variances:
     z = warp(y)
-    learned = learn(features, features(x), z, noise_levels(z, relative), variances, rounds)
-    return Surrogate(Kernel(features, learned), warp, x, y, relative)
+    return learn(features, phi, z, noise_levels(z, relative), variances, rounds)
