@@ -1,16 +1,21 @@
 """How busy one driver keeps many workers: simulated ones, whose trials only sleep.
 
 The driver, its sampler, its store on a journal, and Dask's scheduler and workers are real and share
-this machine; a trial is a sleep and made-up figures.
+this machine; a trial is a sleep and made-up figures. As in a night on many machines, the driver has
+a process to itself.
 """
 
+import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from distributed import Client, LocalCluster
+from distributed import Client
 
+from experiments.benchmarks.dask_scheduler import Scheduler
 from experiments.benchmarks.driver_cost import InstantBench, Stopwatch
 from paretune.search.attempt import Job, attempt, attempt_reference
 from paretune.search.budget import Budget
@@ -40,7 +45,7 @@ class Sleeping(Workplace):
 
 
 class Simulated:
-    """A cluster of workers that are threads of this process."""
+    """A cluster of workers that are threads of one other process."""
 
     def __init__(self, client: Client, slots: int) -> None:
         self.client = client
@@ -64,13 +69,7 @@ def busy(
     bench = InstantBench(Stopwatch())
     with (
         tempfile.TemporaryDirectory() as name,
-        LocalCluster(
-            n_workers=1,
-            threads_per_worker=workers,
-            processes=False,
-            dashboard_address="127.0.0.1:0",
-        ) as cluster,
-        Client(cluster, set_as_default=False) as client,
+        _cluster(workers, Path(name)) as client,
         Workers(Simulated(client, workers), Sleeping(seconds), warn) as team,
     ):
         folder = Path(name)
@@ -83,3 +82,19 @@ def busy(
     # Each worker's first trial has begun with the search; from then on all could be at work.
     steady = ended[workers:]
     return len(steady) * seconds / (workers * (steady[-1] - steady[0]))
+
+
+@contextmanager
+def _cluster(threads: int, folder: Path) -> Iterator[Client]:
+    """A scheduler and a worker with so many threads, each a process."""
+    command = [sys.executable, "-m", "dask", "worker", "--no-nanny", "--no-dashboard"]
+    command += ["--nthreads", str(threads), "--local-directory", str(folder)]
+    with (folder / "worker.log").open("wb") as log, Scheduler(folder) as scheduler:
+        worker = subprocess.Popen([*command, scheduler.address()], stdout=log, stderr=log)
+        try:
+            with Client(scheduler.address(), set_as_default=False) as client:
+                client.wait_for_workers(1)
+                yield client
+        finally:
+            worker.kill()
+            worker.wait()
