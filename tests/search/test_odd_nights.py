@@ -195,6 +195,21 @@ def test_what_confirming_leaves_of_the_time_goes_into_more_trials(
     assert len(set(night.measured)) == len(night.measured) - sum(bool(t.confirmed) for t in trials)
 
 
+def test_after_something_was_given_up_the_front_is_confirmed_and_that_is_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def duration(night: Night, policy: Policy, split: SplitName) -> float:
+        # One candidate never ends; all that comes later is quick.
+        return 10 * HOUR if len(night.measured) == 20 and night.now < 2 * HOUR else 60.0
+
+    night = Night(duration, monkeypatch)
+    night.search(tmp_path, 4 * HOUR, test_share=10)
+    trials = trials_of(tmp_path)
+    assert len(trials) == 20
+    assert night.now <= 4 * HOUR + 60
+    assert unfinished(trials) == ""
+
+
 def test_a_study_that_goes_on_keeps_no_time_for_what_is_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

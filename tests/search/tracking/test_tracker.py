@@ -166,6 +166,18 @@ def test_a_write_that_hangs_is_neither_waited_for_nor_begun_again(
     assert "will catch up" in missing
 
 
+def test_the_search_waits_for_a_write_that_hangs_a_second_or_so(
+    store: StudyStore, hanging: Hanging
+) -> None:
+    tracker = MlflowTracker(TrackingSection(uri=DEAD), None, lambda _: None)
+    tracker.on_start(store)
+    begin = time.monotonic()
+    tracker.on_phase(Snapshot(trials=8))
+    # A machine that is busy is late, but not by so much.
+    assert time.monotonic() - begin < 20
+    assert hanging.stuck.wait(60)
+
+
 def test_at_the_end_a_slow_server_is_waited_for(
     store: StudyStore, hanging: Hanging, monkeypatch: pytest.MonkeyPatch
 ) -> None:
