@@ -10,7 +10,9 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 
-def write_whole(path: Path, content: bytes, *, mode: int | None = None) -> None:
+def write_whole(
+    path: Path, content: bytes, *, mode: int | None = None, durable: bool = True
+) -> None:
     """Write a file beside its place, then move it there.
 
     The file beside it always has the same name: what a killed process left of it is written over,
@@ -18,6 +20,8 @@ def write_whole(path: Path, content: bytes, *, mode: int | None = None) -> None:
 
     Args:
         mode: who may read and write it; by default as the process usually does.
+        durable: let the disk have it before it is moved; without it, a power cut may leave an empty
+            file. That takes a while for large files, and is no use for those that are made anew.
     """
     draft = path.with_name(f".{path.name}.draft")
     while True:
@@ -33,6 +37,8 @@ def write_whole(path: Path, content: bytes, *, mode: int | None = None) -> None:
                 file.truncate(0)
                 file.write(content)
                 file.flush()
+                if durable:
+                    os.fsync(file.fileno())
                 draft.replace(path)
             except BaseException:
                 draft.unlink(missing_ok=True)

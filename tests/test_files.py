@@ -44,6 +44,22 @@ def test_what_does_not_fit_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_the_disk_has_a_file_before_its_name_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, synced = tmp_path / "file", list[bytes]()
+
+    def fsync(_: int) -> None:
+        assert not path.exists()
+        synced.append((tmp_path / ".file.draft").read_bytes())
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write_whole(path, b"content")
+    assert synced == [b"content"]
+    write_whole(tmp_path / "scratch", b"content", durable=False)
+    assert len(synced) == 1
+
+
 KILLED = """
 import os, signal, sys
 from pathlib import Path

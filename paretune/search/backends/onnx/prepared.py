@@ -81,7 +81,8 @@ class OnnxPrepared:
                 raise Infeasible(f"{layer}: asked for {asked}, but the artifact holds {got}")
         _sign(model, found, self.fingerprint)
         content = model.SerializeToString(deterministic=True)
-        write_whole(path, content)
+        # Whoever lost it can build it again.
+        write_whole(path, content, durable=False)
         return Artifact(path, found, hashlib.sha256(content).hexdigest())
 
 
