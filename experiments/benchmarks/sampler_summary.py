@@ -10,6 +10,8 @@ from experiments.benchmarks.replayed_search import Trace
 OURS = "guided"
 BLIND = "guided:blind"
 """Ours without clues."""
+ORACLE = "oracle"
+"""Not a sampler: what one would need who knew the truth."""
 
 SHARES = (0.90, 0.95, 0.99)
 EARLY = 100
@@ -46,7 +48,7 @@ def ratios(summary: Summary, trials: int) -> dict[str, float | None]:
     for share in SHARES:
         key = _key(share)
         ours = summary[OURS][key]
-        others = [one[key] for name, one in summary.items() if name not in (OURS, BLIND)]
+        others = [one[key] for name, one in summary.items() if name not in (OURS, BLIND, ORACLE)]
         if others:
             best = min((other for other in others if other is not None), default=trials)
             found[key] = None if ours is None else round(ours / best, 4)

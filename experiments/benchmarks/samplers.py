@@ -8,7 +8,8 @@ is lost. In a table the observed and the true latencies come from independent me
 is to be found is what one sees who measures every policy: noise hides more than a tenth from him.
 
 Medians over the seeds; every seed is another generated space, or swaps the halves of a table. What
-a sampler that is stopped at the time limit has not reached by then, it has not reached.
+a sampler that is stopped at the time limit has not reached by then, it has not reached. An oracle,
+which knows the truth and takes the best policy next, shows what is possible at all.
 
 Run: python -m experiments.benchmarks.samplers [--spaces A,B] [--samplers A,B] [--plot FILE.png]
 """
@@ -21,10 +22,19 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from experiments.benchmarks.ask_cost import KNOBS, TOLD, ask_cost
-from experiments.benchmarks.replay import spaces
+from experiments.benchmarks.oracle import oracle
+from experiments.benchmarks.replay import problem, spaces
 from experiments.benchmarks.replayed_search import Trace
 from experiments.benchmarks.sampler_runs import Task, run_all
-from experiments.benchmarks.sampler_summary import BLIND, EARLY, OURS, Summary, ratios, summarize
+from experiments.benchmarks.sampler_summary import (
+    BLIND,
+    EARLY,
+    ORACLE,
+    OURS,
+    Summary,
+    ratios,
+    summarize,
+)
 from experiments.benchmarks.samplers_plot import draw
 from paretune.search.samplers import sampler_names
 
@@ -53,7 +63,8 @@ def main() -> None:
     traces = _traces(tasks, given.processes, given.reuse)
     result = {}
     for space, runs in traces.items():
-        summary = summarize(runs)
+        known = [oracle(problem(space, seed)) for seed in range(given.seeds)]
+        summary = summarize({**runs, ORACLE: known})
         ratio = ratios(summary, trials[space]) if OURS in runs else {}
         _show(space, summary, ratio, given.seeds, trials[space])
         result[space] = {"samplers": summary, "ratio": ratio}

@@ -15,6 +15,7 @@ from optuna.trial import FrozenTrial
 
 from experiments.benchmarks import sampler_runs
 from experiments.benchmarks.generated import Generated, Recipe
+from experiments.benchmarks.oracle import oracle
 from experiments.benchmarks.replay import (
     Problem,
     TableReplay,
@@ -232,3 +233,22 @@ def test_the_plot_ends_where_half_of_the_runs_have(tmp_path: Path) -> None:
     assert middle[0] == pytest.approx(runs[1].share[1])
     draw({"somewhere": {"guided": runs, "tpe": runs}}, tmp_path / "plot.png")
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("name", ["digits", "fashion_resnet"])
+def test_an_oracle_takes_the_best_policy_next(name: str) -> None:
+    for seed in (0, 1):
+        given = problem(name, seed)
+        sign, reference = signs(given), reference_point(given)
+
+        def volume(points: list[Any], reference: Any = reference) -> float:
+            return float(moocore.hypervolume(np.array(points), ref=reference))
+
+        whole = volume(list(given.front * sign))
+        taken = [given.truth(indices) * sign for indices in start(given.knobs)]
+        shares = oracle(given).share
+        for share in shares[len(taken) :]:
+            best = max(given.front * sign, key=lambda point: volume([*taken, point]))
+            taken.append(best)
+            assert share == pytest.approx(volume(taken) / whole)
+        assert shares[-1] > 0.99
