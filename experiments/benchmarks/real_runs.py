@@ -7,8 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from experiments.benchmarks.setting import config_of
-from paretune.evaluators import Metric
-from paretune.evaluators.pooling import repeatable
+from paretune.evaluators import Metric, Splits
 from paretune.search.api import run_search
 from paretune.search.attempt import measure_again
 from paretune.search.certainty import Relation, spans
@@ -18,7 +17,7 @@ from paretune.search.standing import standings
 from paretune.search.study import Study
 from paretune.search.trial import Trial
 from paretune.search.turnover import turnover
-from paretune.search.workbench import Workbench
+from paretune.search.workbench import Workbench, load_data
 
 FOLDER = Path("runs/real_search")
 RESULTS = FOLDER / "results.jsonl"
@@ -31,8 +30,8 @@ class Claim:
 
     Attributes:
         trial: its number.
-        held: on fresh latencies and the test split all that was surely better is better by its
-            figure, and nothing is surely worse.
+        held: on fresh latencies and test samples that the study has not seen, all that was surely
+            better is better by its figure, and nothing is surely worse.
         surely: something is also surely better there.
     """
 
@@ -90,7 +89,9 @@ def run(experiment: str, sampler: str, seed: int, seconds: float) -> Run:
         update={"sampler": sampler, "seed": seed, "time": seconds, "trials": None}
     )
     tracking = config.tracking.model_copy(update={"enabled": False})
-    study = run_search(config.model_copy(update={"search": search, "tracking": tracking}))
+    searched, fresh = _halves(load_data(config))
+    changed = config.model_copy(update={"search": search, "tracking": tracking})
+    study = run_search(changed, searched)
     info, trials = study.info, study.store.trials()
     members = [member for member in front(trials, info.objectives) if member.test]
     found = Run(
@@ -107,7 +108,7 @@ def run(experiment: str, sampler: str, seed: int, seconds: float) -> Run:
             if mark.test
         },
         turnover=str(turnover(info, trials)),
-        claims=claims(study, members),
+        claims=claims(study, members, fresh),
     )
     with RESULTS.open("a") as file:
         file.write(json.dumps(asdict(found)) + "\n")
@@ -118,7 +119,12 @@ def tested(trial: Trial, objectives: tuple[Metric, ...]) -> list[float]:
     return [trial.test[metric.name].value for metric in objectives]
 
 
-def claims(study: Study, members: list[Trial]) -> list[Claim]:
+def _halves(data: Splits) -> tuple[Splits, Splits]:
+    """What a study gets, and the same with test samples that it never sees."""
+    return replace(data, test=data.test[::2]), replace(data, test=data.test[1::2])
+
+
+def claims(study: Study, members: list[Trial], fresh_data: Splits) -> list[Claim]:
     """Look at the members that are shown as better than uniform int8."""
     info, trials = study.info, study.store.trials()
     standing = standings(info, trials, members)
@@ -131,7 +137,7 @@ def claims(study: Study, members: list[Trial]) -> list[Claim]:
     if uniform is None or not uniform.test or not claimed:
         return []
     looked = []
-    with study.workbench() as bench:
+    with Workbench.open(study.config(), fresh_data) as bench:
         for member in claimed:
             # One after the other, so that the machine is in the same mood for both.
             known = spans([member, uniform], info.objectives)
@@ -144,7 +150,6 @@ def claims(study: Study, members: list[Trial]) -> list[Claim]:
 
 
 def afresh(bench: Workbench, trial: Trial) -> Trial:
-    """The trial with test figures, and what comes out differently each time measured now."""
-    changing = frozenset(name for name, found in trial.test.items() if not repeatable(found))
-    again = measure_again(bench, trial.policy, "test", FOLDER / "candidate.onnx", changing)
-    return replace(trial, confirmed={**trial.test, **again})
+    """The trial with everything measured now."""
+    again = measure_again(bench, trial.policy, "test", FOLDER / "candidate.onnx")
+    return replace(trial, confirmed=again)

@@ -5,7 +5,7 @@ confirmed and tested, all within the same time. The samplers take turns, since a
 Hypervolumes are those of the final fronts' test figures, up to one point that is common to all runs
 of an experiment: the worst figures of any member or landmark, and a tenth of their range more. Of
 the members that were shown as better than uniform int8 it is told how many are so on fresh
-latencies and on the test split.
+latencies, and on the half of the test samples that is kept from the search.
 
 What has been run is kept in `runs/real_search/results.jsonl`; the same command goes on.
 

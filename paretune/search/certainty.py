@@ -30,8 +30,7 @@ class Relation(StrEnum):
     """An objective is surely better, and no figure is worse.
 
     A figure that is worse by less than its noise would not do: what seems a little worse is so in
-    more than half of the cases, and it shows on fresh data. (Simulated searches, 2,000 samples to
-    search on and 10,000 to test: 92% of such claims hold, but 98% of these.)
+    more than half of the cases, and it shows on fresh data.
     """
 
     WORSE = "worse"
@@ -45,7 +44,8 @@ class Relation(StrEnum):
 
 
 EXPLAINED = {
-    Relation.BETTER: "an objective better beyond its noise (95% intervals apart), no figure worse",
+    Relation.BETTER: "an objective better beyond its noise (95% intervals apart), no figure worse;"
+    " on the test split where both were measured there",
     Relation.TIE: "no difference beyond the noise",
 }
 """What a reader of a table has to know; the others follow."""

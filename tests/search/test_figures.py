@@ -74,7 +74,8 @@ def test_page_shows_every_measured_trial_once() -> None:
 
 
 def test_members_that_tie_are_hollow() -> None:
-    trials = make_trials(150)
+    # On the test split these have no intervals, so nothing ties there.
+    trials = [replace(trial, test={}) for trial in make_trials(150)]
     shown = scene(TWO, trials)
     tied = {number for number, standing in shown.standings.items() if standing.ties}
     assert tied and len(tied) < len(shown.members)
