@@ -131,15 +131,16 @@ def trial_from_optuna(stored: StoredTrial, info: StudyInfo) -> Trial:
     )
     if not isinstance(trial.reason, str) or not isinstance(trial.artifact_sha256, str):
         raise TypeError(f"trial {trial.number}: its reason and its hash must be text")
-    _require_seconds(trial.finished_at, _END_OF_TIME)
+    # A clock may be set to before 1970.
+    _require_seconds(trial.finished_at, -_END_OF_TIME, _END_OF_TIME)
     for seconds in (trial.spent, *trial.seconds.values()):
-        _require_seconds(seconds, math.inf)
+        _require_seconds(seconds, 0, math.inf)
     require_measured(trial, info)
     return trial
 
 
-def _require_seconds(value: object, end: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < end:
+def _require_seconds(value: object, least: float, end: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value < end:
         raise ValueError(f"{value!r} is no time in seconds")
 
 

@@ -278,7 +278,8 @@ def test_a_journal_that_cannot_be_read(tmp_path: Path, content: bytes, writable:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        *product(("finished_at", "spent", "apply"), ("-Infinity", "NaN", "-1", "true", '"1"')),
+        *product(("finished_at", "spent", "apply"), ("-Infinity", "NaN", "true", '"1"')),
+        *product(("spent", "apply"), ("-1",)),
         ("finished_at", "1e308"),
     ],
 )
