@@ -112,7 +112,8 @@ class Driver:
         try:
             reason = self._search(reference, interrupt)
             self._confirm()
-            # Nobody knows before how long the end takes, so some time is left over.
+            # Nobody knows before how long the end takes, so some time is left over. It is not where
+            # something had to be given up, which may still run.
             while not self._running and not self._over(interrupt):
                 trials = len(self._tally.known)
                 reason = self._search(None, interrupt)

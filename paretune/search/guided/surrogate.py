@@ -84,8 +84,9 @@ class Surrogate:
         if before._keeps_its_profiles:
             features = Features(structure, before.profiles())
         phi, some, relative = features(x), _some(len(x), LEARN), before.relative
-        variances = before.kernel.variances
-        learned = _learned(features, variances, warp, phi[some], y[some], relative, 2)
+        z = warp(y[some])
+        levels = noise_levels(z, relative)
+        learned = learn(features, phi[some], z, levels, before.kernel.variances, 2)
         return Surrogate(Kernel(features, learned), warp, phi, y, relative)
 
     def foresight(self) -> float:
@@ -214,18 +215,6 @@ def _fitted(
     relative: bool,
     rounds: int,
 ) -> Surrogate:
-    learned = _learned(features, variances, warp, phi, y, relative, rounds)
-    return Surrogate(Kernel(features, learned), warp, phi, y, relative)
-
-
-def _learned(
-    features: Features,
-    variances: Variances,
-    warp: Warp,
-    phi: Floats,
-    y: Floats,
-    relative: bool,
-    rounds: int,
-) -> Variances:
     z = warp(y)
-    return learn(features, phi, z, noise_levels(z, relative), variances, rounds)
+    learned = learn(features, phi, z, noise_levels(z, relative), variances, rounds)
+    return Surrogate(Kernel(features, learned), warp, phi, y, relative)
