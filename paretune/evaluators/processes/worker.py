@@ -17,6 +17,16 @@ from paretune.evaluators.processes.frames import FrameKind, read_frame, write_fr
 _OUTSIDE = {signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 """What others kill processes with (the kernel out of memory, an admin); the candidate cannot."""
 
+_FATAL = "Fatal Python error: "
+_FAULTS = {
+    "Floating point exception": signal.SIGFPE,
+    "Segmentation fault": signal.SIGSEGV,
+    "Bus error": signal.SIGBUS,
+    "Illegal instruction": signal.SIGILL,
+    "Aborted": signal.SIGABRT,
+}
+"""By Python's own last words."""
+
 _MOST_REQUESTS = 1 << 32
 _LAST_SECONDS = 10.0
 _LAST_BYTES = 1 << 14
@@ -156,10 +166,13 @@ class Worker:
             return CandidateError(f"{who} hung while it ended: {self._last_words()}")
         finally:
             self.close()
+        words = self._last_words()
         end = f"ended with exit code {code}"
         if code < 0:
-            end = f"was killed by {signal.Signals(-code).name}"
-        text = f"{who} {end}: {self._last_words()}"
+            # While Python tells of a fault it may meet another: the first is the cause.
+            fault = _FAULTS.get(words.removeprefix(_FATAL), signal.Signals(-code))
+            end = f"was killed by {fault.name}"
+        text = f"{who} {end}: {words}"
         outside = code == 0 or -code in _OUTSIDE
         return TransientError(text) if outside else CandidateError(text)
 
@@ -168,8 +181,8 @@ class Worker:
             log.seek(max(self._said, log.seek(0, os.SEEK_END) - _LAST_BYTES))
             lines = log.read().decode(errors="replace").strip().splitlines()
         # Python's own last words are many.
-        fatal = [line for line in lines if line.startswith("Fatal Python error")]
-        return (fatal or lines or ["it said nothing"])[-1]
+        fatal = [line for line in lines if line.startswith(_FATAL)]
+        return [*fatal[:1], *lines[-1:], "it said nothing"][0]
 
 
 _Wait = Callable[[IO[bytes], int], None]

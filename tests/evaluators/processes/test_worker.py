@@ -39,6 +39,11 @@ def answer(request, note):
     if name == "abort":
         print("what():  no more patience", file=sys.stderr, flush=True)
         os.abort()
+    if name == "fault":
+        # Python's words of it are followed by the traceback; there it meets the next.
+        print("Fatal Python error: Floating point exception\\n\\nThread 0", file=sys.stderr)
+        sys.stderr.flush()
+        os.kill(os.getpid(), signal.SIGSEGV)
     if name == "raise":
         raise RuntimeError("that was not planned")
     if name == "fork":
@@ -118,6 +123,7 @@ def test_notes_come_before_the_answer(start: Start) -> None:
     [
         ("segfault", r"the worker \(doing segfault\) was killed by SIGSEGV: it said nothing"),
         ("abort", r"the worker \(doing abort\) was killed by SIGABRT: what\(\):  no more patience"),
+        ("fault", r"\(doing fault\) was killed by SIGFPE: Fatal Python error: Floating point"),
         ("raise", r"\(doing raise\) ended with exit code 1: RuntimeError: that was not planned"),
     ],
 )
