@@ -144,6 +144,9 @@ class InstantBench:
         found, seconds = self.measure(artifact, split)
         return {name: found[name] for name in metrics}, seconds
 
+    def ahead(self, policies: Sequence[Policy], split: SplitName) -> None:
+        """Nothing."""
+
 
 class Clock:
     """A listener that notes what a trial cost the driver, then waits for its turn.

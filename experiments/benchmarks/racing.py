@@ -17,7 +17,7 @@ Run: python -m experiments.benchmarks.racing [EXPERIMENT ...] [--trials N]
 import argparse
 import json
 import tempfile
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -88,6 +88,9 @@ class Replay:
             self.others[-1] += self.elsewhere(trial)
         return found | {name: trial.measurements[name] for name in metrics - self._sampled}, {}
 
+    def ahead(self, policies: Sequence[Policy], split: SplitName) -> None:
+        """Nothing."""
+
     def elsewhere(self, trial: Trial) -> float:
         """Seconds that the search took for what is not sampled."""
         ours = {"apply", "total", "accuracy"}
@@ -137,7 +140,7 @@ def _race(replay: Replay, known: list[Trial], path: Path) -> list[Trial]:
     raced: list[Trial] = []
     for trial in known:
         rivals = None if trial.policy in seeds else archive.members
-        done = attempt(replay, Job(trial.policy, rivals), path)
+        done = attempt(replay, Job(trial.policy, rivals=rivals), path)
         if done.status is TrialStatus.FAILED:
             raise SystemExit(f"error: trial {trial.number} failed: {done.reason}")
         broken = tuple(

@@ -15,7 +15,7 @@ from paretune.search.attempt import attempt_reference
 from paretune.search.bench import Bench
 from paretune.search.budget import Budget
 from paretune.search.clues import find_clues
-from paretune.search.cluster.bench import LaneBench
+from paretune.search.cluster.bench import TeamBench
 from paretune.search.cluster.extra import require_dask
 from paretune.search.cluster.lanes import Lane, open_lanes
 from paretune.search.config import Config, PluginSection
@@ -78,7 +78,7 @@ def run_search(
         measuring: Bench = bench
         if spec is not None:
             lanes = stack.enter_context(open_lanes(bench, scratch))
-            measuring = LaneBench(bench, lanes)
+            measuring = TeamBench(bench, lanes)
         reference = None
         if lock.ledger.exists():
             store = stack.enter_context(StudyStore.open(output, writable=True, lock=lock))
@@ -105,7 +105,7 @@ def run_search(
         if spec is not None:
             from paretune.search.cluster.team import open_team
 
-            crew = stack.enter_context(open_team(spec, bench, lanes, warn))
+            crew, measuring = stack.enter_context(open_team(spec, bench, lanes, warn))
         if config.tracking.active:
             from paretune.search.tracking import MlflowTracker
 

@@ -32,19 +32,21 @@ class Job:
 
     Attributes:
         policy: canonical.
+        split: to measure on; races are run on the search split.
         rivals: the front, to race against; None measures everything in any case.
         known: what was measured elsewhere already.
         elsewhere: names of metrics that are measured there later.
     """
 
     policy: Policy
+    split: SplitName = "search"
     rivals: Sequence[Trial] | None = None
     known: Mapping[str, Measurement] = field(default_factory=dict)
     elsewhere: Set[str] = frozenset()
 
 
 def attempt(bench: Bench, job: Job, path: Path) -> Trial:
-    """Build and measure a policy during the search.
+    """Build and measure a policy, as a job says.
 
     What the candidate is to blame for is not raised; it becomes the trial's status and reason.
 
@@ -65,7 +67,7 @@ def attempt(bench: Bench, job: Job, path: Path) -> Trial:
             here = {m.name for m in bench.info.metrics} - job.known.keys() - job.elsewhere
             all_here = len(here) == len(bench.info.metrics)
             only = None if all_here else here
-            artifact, found = _measured(bench, policy, "search", path, seconds, only)
+            artifact, found = _measured(bench, policy, job.split, path, seconds, only)
             measurements = {**job.known, **found}
         else:
             artifact, finish = _raced(bench, job, path, seconds)

@@ -1,6 +1,6 @@
 """What makes and measures models."""
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Protocol
 
@@ -28,6 +28,9 @@ class Bench(Protocol):
         metrics: Set[str],
         part: Part | None = None,
     ) -> Measured: ...
+    def ahead(self, policies: Sequence[Policy], split: SplitName) -> None:
+        """These are measured next, in this order: who has help may begin."""
+        ...
 
 
 class BenchAround:
@@ -47,3 +50,7 @@ class BenchAround:
     def apply(self, policy: Policy, path: Path) -> Artifact:
         """As the other bench does."""
         return self._bench.apply(policy, path)
+
+    def ahead(self, policies: Sequence[Policy], split: SplitName) -> None:
+        """As the other bench does."""
+        self._bench.ahead(policies, split)

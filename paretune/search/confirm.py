@@ -102,6 +102,10 @@ class _Again:
         self._path = path
         self._clock = clock
 
+    def ahead(self, steps: Sequence[_Step], split: SplitName) -> None:
+        """These are expected to come next."""
+        self._bench.ahead([step.trial.policy for step in steps if step.only is None], split)
+
     def __call__(self, step: _Step, split: SplitName) -> bool:
         """Measure and write; returns whether it could be measured."""
         trial = step.trial
@@ -142,6 +146,7 @@ def _confirm(again: _Again, clock: Clock, report: Report) -> None:
             report(Phase.CONFIRM, None, 0, len(pending))
         if not pending:
             break
+        again.ahead(pending, "search")
         step = pending[0]
         if again(step, "search"):
             done += 1
@@ -159,6 +164,7 @@ def _test(again: _Again, clock: Clock, report: Report) -> None:
     for count, member in enumerate(untested, 1):
         if not clock.fits(test=1):
             break
+        again.ahead([_Step(one) for one in untested[count - 1 :]], "test")
         again(_Step(member), "test")
         report(Phase.TEST, member, count, len(untested))
 

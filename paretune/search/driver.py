@@ -182,7 +182,7 @@ class Driver:
         self._running[proposal.policy] = [proposal]
         # Fronts are compared with the seeds: they are measured in full.
         rivals = self._tally.archive.members if self._racing and not self._seeds else None
-        self._crew.start(Job(proposal.policy, rivals))
+        self._crew.start(Job(proposal.policy, rivals=rivals))
         return True
 
     def _propose(self) -> Proposal | None:

@@ -167,6 +167,9 @@ class Workbench:
         """As `measure`, but only the metrics of these names; `sampled` ones on a part, if given."""
         return self.suite.measure(artifact, split, metrics, part)
 
+    def ahead(self, policies: Sequence[Policy], split: SplitName) -> None:
+        """Nothing: it measures one artifact at a time."""
+
     def expect(self, trials: Sequence[Trial]) -> None:
         """Base the default time limit on what the uncompressed model took in earlier trials."""
         if (fp32 := reference(trials)) is not None:

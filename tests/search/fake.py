@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from pathlib import Path
 
 from paretune.evaluators import Artifact, Measurement, Metric, SplitName
@@ -70,6 +70,7 @@ class FakeBench:
         trouble: is called with a policy and the split before it is measured; may raise.
         applied: policies built, in order.
         measured: (policy, split) measured, in order.
+        expected: (policy, split) that were said to come next.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class FakeBench:
         self.trouble = trouble
         self.applied: list[Policy] = []
         self.measured: list[tuple[Policy, SplitName]] = []
+        self.expected: list[tuple[Policy, SplitName]] = []
 
     def apply(self, policy: Policy, path: Path) -> Artifact:
         self.applied.append(policy)
@@ -106,6 +108,9 @@ class FakeBench:
     ) -> tuple[Mapping[str, Measurement], Mapping[str, float]]:
         found, seconds = self.measure(artifact, split)
         return {name: one for name, one in found.items() if name in metrics}, seconds
+
+    def ahead(self, policies: Sequence[Policy], split: SplitName) -> None:
+        self.expected += [(policy, split) for policy in policies]
 
 
 def figures(policy: Policy, split: SplitName = "search") -> dict[str, Measurement]:

@@ -67,6 +67,21 @@ class Optimist(FakeBench):
         return measured, seconds
 
 
+def test_who_has_help_is_told_what_comes_next(tmp_path: Path) -> None:
+    def told(policy: Policy, split: SplitName) -> None:
+        if len(bench.measured) >= 60:
+            assert (policy, split) in bench.expected
+
+    bench = FakeBench(trouble=told)
+    search(tmp_path, bench, 60)
+    tests = [(policy, split) for policy, split in bench.measured if split == "test"]
+    assert len(tests) > 3
+    # All at once.
+    first = next(index for index, (_, split) in enumerate(bench.expected) if split == "test")
+    assert bench.expected[first : first + len(tests)] == tests
+    assert {policy for policy, _ in bench.expected[: len(tests)]} == {p for p, _ in tests}
+
+
 def test_the_confirmed_front_holds_only_confirmed_figures(tmp_path: Path) -> None:
     bench = Optimist()
     search(tmp_path, bench, 100)

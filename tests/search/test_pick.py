@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +62,9 @@ class SmallBench:
         self, artifact: Artifact, split: SplitName, metrics: Set[str], part: Part | None = None
     ) -> tuple[Mapping[str, Measurement], Mapping[str, float]]:
         raise AssertionError("a pick measures all")
+
+    def ahead(self, policies: Sequence[Policy], split: SplitName) -> None:
+        raise AssertionError("a pick measures one")
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from paretune.search.cluster.address import ClusterSpec
+from paretune.search.cluster.bench import TeamBench
 from paretune.search.cluster.cluster import open_cluster
 from paretune.search.cluster.cores import allowed_cores, running_on, split_cores
 from paretune.search.cluster.crew import ClusterCrew
@@ -18,8 +19,11 @@ from paretune.search.workbench import Workbench
 @contextmanager
 def open_team(
     spec: ClusterSpec, bench: Workbench, lanes: Sequence[Lane], warn: Callable[[str], None]
-) -> Iterator[ClusterCrew]:
+) -> Iterator[tuple[ClusterCrew, TeamBench]]:
     """Open the cluster, and give its workers what they need.
+
+    Returns:
+        who attempts the policies, and who measures the front once more.
 
     Args:
         bench: what workers copy. All that policies are assembled from is best compressed by now.
@@ -37,7 +41,7 @@ def open_team(
         FileServer(cluster.host) as server,
         Workers(cluster, KitWorkplace(pack(bench, server), kept), warn) as workers,
     ):
-        yield ClusterCrew(bench.info, workers, lanes)
+        yield ClusterCrew(bench.info, workers, lanes), TeamBench(bench, lanes, workers)
 
 
 def _reserved(bench: Workbench) -> int:

@@ -1,64 +1,24 @@
 """Who does what, and when: places that the test lets go on by hand."""
 
-from collections.abc import Set
-from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any, cast
 
 import pytest
 
 from paretune.errors import TransientError, UserError
-from paretune.evaluators import Measurement
 from paretune.search.attempt import Job
 from paretune.search.cluster.crew import ClusterCrew, merged
 from paretune.search.cluster.lanes import Lane
 from paretune.search.cluster.workers import Workers
 from paretune.search.trial import Trial, TrialStatus
 from paretune.spaces import Policy
+from tests.search.cluster.by_hand import ByHand, complete
 from tests.search.fake import figures, make_info
 from tests.search.racing import policies
 
 INFO = make_info()
 ANSWERS = frozenset({"accuracy", "size_bytes"})
 LATENCY = frozenset({"latency_ms"})
-
-
-class ByHand:
-    """Places that note what they are asked for, and answer when the test says so."""
-
-    def __init__(self, metrics: Set[str], slots: int = 1) -> None:
-        self.metrics = frozenset(metrics)
-        self.count = slots
-        self.jobs: list[Job] = []
-        self._futures: dict[Policy, Future[Trial]] = {}
-
-    def slots(self) -> int:
-        return self.count
-
-    def attempt(self, job: Job) -> "Future[Trial]":
-        self.jobs.append(job)
-        self._futures[job.policy] = Future()
-        return self._futures[job.policy]
-
-    def end(self, policy: Policy, sha256: str = "same") -> None:
-        found = {name: m for name, m in figures(policy).items() if name in self.metrics}
-        self.end_with(policy, complete(policy, found, sha256))
-
-    def end_with(self, policy: Policy, trial: Trial) -> None:
-        self._futures.pop(policy).set_result(trial)
-
-    def fail(self, policy: Policy, error: Exception) -> None:
-        self._futures.pop(policy).set_exception(error)
-
-    @property
-    def asked(self) -> list[Policy]:
-        return [job.policy for job in self.jobs]
-
-
-def complete(policy: Policy, found: dict[str, Measurement], sha256: str = "same") -> Trial:
-    return Trial(
-        -1, TrialStatus.COMPLETE, policy, found, artifact_sha256=sha256, seconds={"total": 1.0}
-    )
 
 
 def crew_of(workers: ByHand, *lanes: ByHand) -> ClusterCrew:

@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,14 @@ import psutil
 import pytest
 import yaml
 
+from paretune.evaluators import Artifact, Measurement, SplitName
 from paretune.search.api import run_search
 from paretune.search.config import Config, load_config
 from paretune.search.listener import Phase, Snapshot
 from paretune.search.store import StudyStore
 from paretune.search.study import Study
 from paretune.search.trial import Trial
+from paretune.search.workbench import Workbench
 from tests.search import tiny
 from tests.search.driving import Recorder
 from tests.search.tiny import project
@@ -40,9 +43,23 @@ def deterministic(study: Study) -> dict[str, tuple[Any, ...]]:
     }
 
 
-def test_workers_measure_what_one_process_does(project: Path) -> None:
+def test_workers_measure_what_one_process_does(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     alone = run_search(loaded(project, "alone", trials=30, racing=False))
+    here: list[SplitName] = []
+    measure_only = Workbench.measure_only
+
+    def noting(
+        bench: Workbench, artifact: Artifact, split: SplitName, *asked: Any
+    ) -> tuple[Mapping[str, Measurement], Mapping[str, float]]:
+        here.append(split)
+        return measure_only(bench, artifact, split, *asked)
+
+    monkeypatch.setattr(Workbench, "measure_only", noting)
     team = run_search(loaded(project, "team", trials=30, racing=False, cluster="local:2"))
+    # The reference came first: there were no workers yet.
+    assert here == ["search"]
     assert team.outcome is not None
     assert team.outcome.reason == alone.outcome.reason  # type: ignore[union-attr]
     ours, theirs = deterministic(team), deterministic(alone)
@@ -50,6 +67,11 @@ def test_workers_measure_what_one_process_does(project: Path) -> None:
     assert len(both) > 5
     assert {key: ours[key] for key in both} == {key: theirs[key] for key in both}
     assert all(trial.test for trial in team.store.trials() if trial.confirmed)
+    tested = {t.policy: (dict(t.confirmed), dict(t.test)) for t in alone.store.trials() if t.test}
+    again = [t for t in team.store.trials() if t.policy in tested and t.test]
+    assert len(again) > 2
+    for trial in again:
+        assert (dict(trial.confirmed), dict(trial.test)) == tested[trial.policy]
     left = {path.name for path in (project / "team").iterdir()}
     assert not {name for name in left if "scratch" in name or name.startswith((".", "cluster"))}
 

@@ -29,18 +29,26 @@ class Threads:
 
 
 class Choosy(Workplace):
-    """Only workers of these names take part; some policies fail."""
+    """Only workers of these names take part; some policies fail.
 
-    def __init__(self, names: set[int], bad: Job | None = None) -> None:
+    If there is a path, attempts wait there until a worker was refused.
+    """
+
+    def __init__(self, names: set[int], bad: Job | None = None, path: Path | None = None) -> None:
         self.name = "choosy"
         self._names = names
         self._bad = bad
+        self._path = path
 
     def open(self) -> None:
         if get_worker().name not in self._names:
+            if self._path is not None:
+                self._path.touch()
             raise UserError("no module named 'mine'")
 
     def attempt(self, job: Job) -> Trial:
+        if self._path is not None:
+            until(self._path.exists)
         if self._bad is not None and job.policy == self._bad.policy:
             raise TransientError("the disk is full")
         where = str(get_worker().name)
@@ -61,9 +69,10 @@ def threads() -> Iterator[Threads]:
         yield Threads(client)
 
 
-def test_jobs_run_on_all_that_can_take_part(threads: Threads) -> None:
+def test_jobs_run_on_all_that_can_take_part(threads: Threads, tmp_path: Path) -> None:
     said: list[str] = []
-    with Workers(threads, Choosy({0, 2}), said.append) as workers:
+    choosy = Choosy({0, 2}, path=tmp_path / "refused")
+    with Workers(threads, choosy, said.append) as workers:
         assert workers.slots() == 3
         jobs = [Job(policy) for policy in policies(12)]
         found = [workers.attempt(job) for job in jobs]
