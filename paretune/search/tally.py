@@ -90,12 +90,12 @@ class Tally:
     @property
     def reserve(self) -> float:
         """Seconds that follow the search: each front member is measured again, once more on
-        average where the order is undecided, and tested, unless it was; so is a landmark, but for
-        the third."""
+        average where the order is undecided, and tested, unless it was; of both, one more may be as
+        slow as the slowest yet."""
         members = self.archive.members
         again = sum(2 * one.duration for one in members if one.number not in self._confirmed)
         again += sum(self._test_seconds(one) for one in members if one.number not in self._tested)
-        return again + _mean(self._costs) + _mean(self._tests)
+        return again + _needed(1, self._costs) + _needed(1, self._tests)
 
     def fits(self, search: int = 0, test: int = 0) -> bool:
         """Whether so many measurements on the splits end before all the time is gone."""

@@ -195,6 +195,17 @@ def test_what_confirming_leaves_of_the_time_goes_into_more_trials(
     assert len(set(night.measured)) == len(night.measured) - sum(bool(t.confirmed) for t in trials)
 
 
+@pytest.mark.parametrize("seed", [1, 15, 18, 23, 26])
+def test_slow_measurements_now_and_then_leave_no_front_half_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    night = Night(lambda *_: 3.0 if rng.random() < 0.2 else 0.5, monkeypatch)
+    night.search(tmp_path, 90)
+    assert 70 <= night.now <= 90
+    assert unfinished(trials_of(tmp_path)) == ""
+
+
 def test_after_something_was_given_up_the_front_is_confirmed_and_that_is_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
