@@ -35,16 +35,27 @@ def front_html(info: StudyInfo, trials: Sequence[Trial]) -> str:
             f"{palette.SOFT_INK}'>{escape(shown.caption)}</span>",
             "x": 0.012,
             "xanchor": "left",
+            "y": 1,
+            "yanchor": "top",
+            "pad": {"t": 34},
         },
         template="plotly_white",
         font={"family": palette.HTML_FONT, "size": 14, "color": palette.INK},
-        legend={"orientation": "h", "traceorder": "reversed", "x": 0, "y": -0.13, "yanchor": "top"},
+        legend={
+            "orientation": "h",
+            "traceorder": "reversed",
+            "x": 0,
+            "y": 0.01,
+            "yref": "container",
+            "yanchor": "bottom",
+        },
         hoverlabel={"bgcolor": "white", "align": "left", "font": {"size": 13}},
         hovermode="closest",
-        margin={"l": 80, "r": 40, "t": 90, "b": 110},
+        margin={"l": 80, "r": 40, "t": 100, "b": 110},
     )
     if len(shown.pairs) > 1:
-        figure.update_layout(updatemenus=[_menu(shown)])
+        # On a narrow page it would cover the caption.
+        figure.update_layout(updatemenus=[_menu(shown)], margin_t=140)
     page = figure.to_html(
         include_plotlyjs=True,
         full_html=True,
