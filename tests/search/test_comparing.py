@@ -18,6 +18,7 @@ from paretune.search.trial import TrialStatus
 from tests.search.driving import Stop, search, trials_of
 from tests.search.fake import FakeBench
 from tests.search.synthetic import make_info, make_trials
+from tests.search.test_crew import Several, search_with
 
 OLD, NEW = {"runtime": "1.31", "threads": 1}, {"runtime": "1.32", "threads": 1}
 
@@ -102,6 +103,18 @@ def test_a_device_that_comes_back_changed_does_not_mix(tmp_path: Path) -> None:
         assert not trial.measurements
         assert "latency_ms: runtime was 1.31, is now 1.32" in trial.reason
         assert "cannot be compared with earlier trials" in trial.reason
+    assert runtimes_of(tmp_path) == {"1.31"}
+
+
+def test_what_is_measured_elsewhere_does_not_mix_either(tmp_path: Path) -> None:
+    device = Device(lambda calls, _: NEW if 14 <= calls < 19 else OLD)
+    search_with(tmp_path, Several(device, tmp_path / "candidate.onnx", 3), device, 30)
+    failed = [trial for trial in trials_of(tmp_path) if trial.status is TrialStatus.FAILED]
+    assert len(failed) == 5
+    for trial in failed:
+        assert not trial.measurements
+        assert "latency_ms: runtime was 1.31, is now 1.32" in trial.reason
+        assert trial.transient
     assert runtimes_of(tmp_path) == {"1.31"}
 
 

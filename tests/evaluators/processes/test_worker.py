@@ -41,8 +41,8 @@ def answer(request, note):
         os.abort()
     if name == "fault":
         # Python's words of it are followed by the traceback; there it meets the next.
-        print("Fatal Python error: Floating point exception\\n\\nThread 0", file=sys.stderr)
-        sys.stderr.flush()
+        for fault in ("Floating point exception", "Segmentation fault"):
+            print(f"Fatal Python error: {fault}\\n\\nThread 0", file=sys.stderr, flush=True)
         os.kill(os.getpid(), signal.SIGSEGV)
     if name == "raise":
         raise RuntimeError("that was not planned")
