@@ -1,6 +1,7 @@
 """`paretune explain`: what it prints and writes, and how mistakes end."""
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -73,6 +74,14 @@ def test_the_page_is_among_the_outputs(tmp_path: Path) -> None:
     names = {path.name for path in write_outputs(info(), planted(12), tmp_path)}
     assert "explain.html" in names
     assert "too few trials to tell" in (tmp_path / "explain.html").read_text(encoding="utf-8")
+
+
+def test_the_page_does_not_tell_how_many_threads_have_made_it(tmp_path: Path) -> None:
+    write_outputs(info(), planted(60), tmp_path)
+    page = (tmp_path / "explain.html").read_text(encoding="utf-8").partition("<body>")[2]
+    assert '"effects"' in page and '"predictions"' in page
+    # Rounding differs in the 15th digit.
+    assert not re.search(r"\d\.\d{14}", page)
 
 
 def test_help_says_what_is_told() -> None:

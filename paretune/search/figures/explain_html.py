@@ -1,5 +1,6 @@
 """What the search learned, as one page that needs nothing else, not even a network."""
 
+import json
 from collections.abc import Iterable, Sequence
 from html import escape
 
@@ -141,8 +142,13 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], numbers: Iterabl
 
 
 def _chart(figure: go.Figure, name: str) -> str:
+    # The last digits depend on how many threads have computed them; a study has one page.
+    plain = json.loads(figure.to_json(), parse_float=lambda spelled: float(f"{float(spelled):.9g}"))
     config = {"displaylogo": False, "responsive": True}
-    return str(figure.to_html(full_html=False, include_plotlyjs=False, div_id=name, config=config))
+    page = go.Figure(plain).to_html(
+        full_html=False, include_plotlyjs=False, div_id=name, config=config
+    )
+    return str(page)
 
 
 def _list(lines: Sequence[str]) -> str:
