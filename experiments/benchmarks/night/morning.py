@@ -39,8 +39,11 @@ def check(night: Night, story: Story, folder: Path) -> dict[str, Any]:
         night.command("pick", str(night.study), "--knee", "--output", str(chosen)),
     )
     if found != (fresh := recorded(again, folder / "mlartifacts", "night")):
+        runs, others = found["runs"], fresh["runs"]
+        odd = [name for name in {**runs, **others} if runs.get(name) != others.get(name)]
         raise Broken(
-            f"MLflow's records are not those that `paretune sync` writes: {found}, {fresh}"
+            f"MLflow's records are not those that `paretune sync` writes: runs {odd or 'alike'},"
+            f" models {found['models']}, {fresh['models']}"
         )
     files = check_files(night.study)
     left = night.left_over()
